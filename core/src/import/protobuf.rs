@@ -1,0 +1,1 @@
+//! A small checked protobuf reader: fields of a message, one after the other, borrowed from the bytes.

@@ -1,0 +1,1 @@
+//! Known public models: facts about files that people hold.

@@ -1,0 +1,79 @@
+//! A buffer of `f32` that starts at a multiple of 64 bytes, so that no vector of a packed panel crosses a cache line.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+
+/// Zero-initialised, 64-byte aligned, of fixed length.
+pub struct AlignedBuf {
+    data: NonNull<f32>,
+    len: usize,
+}
+
+const ALIGN: usize = 64;
+
+impl AlignedBuf {
+    /// `len` zeros.
+    pub fn zeroed(len: usize) -> Self {
+        if len == 0 {
+            return Self { data: NonNull::dangling(), len };
+        }
+        let layout = Self::layout(len);
+        // SAFETY: the layout has a non-zero size, since `len` is at least 1.
+        let raw = unsafe { alloc_zeroed(layout) };
+        let Some(data) = NonNull::new(raw.cast::<f32>()) else { handle_alloc_error(layout) };
+        Self { data, len }
+    }
+
+    fn layout(len: usize) -> Layout {
+        let bytes = len.checked_mul(size_of::<f32>()).expect("buffer length overflows");
+        Layout::from_size_align(bytes, ALIGN).expect("buffer length overflows")
+    }
+}
+
+impl Deref for AlignedBuf {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        // SAFETY: `data` holds `len` initialised floats (zeroed at the start), or dangles where `len` is 0.
+        unsafe { std::slice::from_raw_parts(self.data.as_ptr(), self.len) }
+    }
+}
+
+impl DerefMut for AlignedBuf {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        // SAFETY: as in `deref`, and `&mut self` makes the borrow unique.
+        unsafe { std::slice::from_raw_parts_mut(self.data.as_ptr(), self.len) }
+    }
+}
+
+impl Drop for AlignedBuf {
+    fn drop(&mut self) {
+        if self.len > 0 {
+            // SAFETY: allocated in `zeroed` with this very layout.
+            unsafe { dealloc(self.data.as_ptr().cast(), Self::layout(self.len)) }
+        }
+    }
+}
+
+// SAFETY: the buffer owns its floats, as a `Vec<f32>` does.
+unsafe impl Send for AlignedBuf {}
+// SAFETY: shared access only reads.
+unsafe impl Sync for AlignedBuf {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_aligned_zeroed_and_writable() {
+        for len in [0, 1, 15, 16, 1000] {
+            let mut buf = AlignedBuf::zeroed(len);
+            assert_eq!(buf.len(), len);
+            assert!(buf.iter().all(|&x| x == 0.0));
+            buf.fill(1.0);
+            assert_eq!(buf.iter().sum::<f32>(), len as f32);
+            assert!(len == 0 || buf.as_ptr().addr().is_multiple_of(ALIGN));
+        }
+    }
+}

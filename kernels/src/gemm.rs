@@ -1,0 +1,1 @@
+//! C = A·B in five loops around a register tile.

@@ -1,0 +1,197 @@
+//! Vectors of `f32` behind one trait: [`Level`] is the value that says which instructions run, [`Simd`] is what a
+//! kernel body is generic over, and [`Level::dispatch`] is the one `match` that joins them.
+//!
+//! A kernel is a struct of its arguments that implements [`SimdOp`]; its `run` and all it calls with a token must be
+//! `#[inline(always)]`, so that the body is compiled once per level inside a function with the level's target features.
+//! Threads are forked outside, each task dispatching for itself.
+
+mod avx2;
+mod avx512;
+mod portable;
+
+pub use portable::Portable;
+
+use std::fmt;
+use std::str::FromStr;
+
+/// An instruction set that kernels are compiled for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Level(Kind);
+
+/// Private, so that a `Level` above `portable` can only come from detection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Kind {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Level {
+    /// Safe Rust on `wide`: what the build's target offers (SSE2 on a plain x86-64 build).
+    pub const PORTABLE: Level = Level(Kind::Portable);
+
+    /// AVX2 with FMA and F16C, where this machine has them.
+    pub fn avx2() -> Option<Level> {
+        #[cfg(target_arch = "x86_64")]
+        if avx2::Avx2::new().is_some() {
+            return Some(Level(Kind::Avx2));
+        }
+        None
+    }
+
+    /// AVX-512 (F, BW, VL, DQ), where this machine has it.
+    pub fn avx512() -> Option<Level> {
+        #[cfg(target_arch = "x86_64")]
+        if avx512::Avx512::new().is_some() {
+            return Some(Level(Kind::Avx512));
+        }
+        None
+    }
+
+    /// The widest level that this machine can run.
+    pub fn best() -> Level {
+        Self::avx512().or_else(Self::avx2).unwrap_or(Self::PORTABLE)
+    }
+
+    /// Every level that this machine can run, narrowest first.
+    pub fn available() -> Vec<Level> {
+        [Some(Self::PORTABLE), Self::avx2(), Self::avx512()].into_iter().flatten().collect()
+    }
+
+    /// `portable`, `avx2` or `avx512`.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            Kind::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => "avx512",
+        }
+    }
+
+    /// Runs `op` with this level's token, compiled with this level's instructions.
+    #[inline]
+    pub fn dispatch<O: SimdOp>(self, op: O) -> O::Output {
+        match self.0 {
+            Kind::Portable => op.run(Portable),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => avx2::Avx2::new().expect("a Level exists only where detection found it").vectorize(op),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => avx512::Avx512::new().expect("a Level exists only where detection found it").vectorize(op),
+        }
+    }
+}
+
+impl fmt::Debug for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Level {
+    type Err = String;
+
+    /// `auto` or a name; an error says what this machine can run.
+    fn from_str(s: &str) -> Result<Self, String> {
+        let missing = |name: &str| {
+            let names: Vec<_> = Self::available().iter().map(|l| l.name()).collect();
+            format!("this machine has no {name}; it can run: {}", names.join(", "))
+        };
+        match s {
+            "auto" => Ok(Self::best()),
+            "portable" => Ok(Self::PORTABLE),
+            "avx2" => Self::avx2().ok_or_else(|| missing("AVX2 with FMA and F16C")),
+            "avx512" => Self::avx512().ok_or_else(|| missing("AVX-512")),
+            other => Err(format!("unknown level \"{}\"; try auto, portable, avx2 or avx512", other.escape_debug())),
+        }
+    }
+}
+
+/// A computation that [`Level::dispatch`] compiles for every level.
+pub trait SimdOp {
+    /// What it gives.
+    type Output;
+    /// The body; implementations must be `#[inline(always)]`.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// A vector instruction set: the token's existence proves that the machine has it.
+///
+/// Loads and stores of slices check that `LANES` elements are there. The pointer forms are for the inner loops of
+/// `gemm`, which check whole panels at once.
+pub trait Simd: Copy + Send + Sync + 'static {
+    /// `f32` elements in a vector.
+    const LANES: usize;
+    /// `LANES` floats.
+    type F32: Copy;
+    /// `LANES` booleans.
+    type Mask: Copy;
+
+    /// All lanes `x`.
+    fn splat(self, x: f32) -> Self::F32;
+    /// The first `LANES` elements of `s`.
+    fn load(self, s: &[f32]) -> Self::F32;
+    /// Writes to the first `LANES` elements of `s`.
+    fn store(self, v: Self::F32, s: &mut [f32]);
+    /// `s` padded with `fill`; takes all of `s`, at most `LANES` elements.
+    fn load_partial(self, s: &[f32], fill: f32) -> Self::F32;
+    /// Writes as many lanes as `s` is long, at most `LANES`.
+    fn store_partial(self, v: Self::F32, s: &mut [f32]);
+    /// `LANES` little-endian `f32`, at any alignment.
+    fn load_f32_bytes(self, s: &[u8]) -> Self::F32;
+    /// `LANES` little-endian IEEE half floats, at any alignment, widened.
+    fn load_f16_bytes(self, s: &[u8]) -> Self::F32;
+    /// # Safety
+    /// `p` must be valid for reading `LANES` floats; any alignment of a float.
+    unsafe fn load_ptr(self, p: *const f32) -> Self::F32;
+    /// # Safety
+    /// `p` must be valid for writing `LANES` floats; any alignment of a float.
+    unsafe fn store_ptr(self, v: Self::F32, p: *mut f32);
+
+    /// a + b
+    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// a − b
+    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// a · b
+    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// a / b
+    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// a · b + c, fused where the level has FMA.
+    fn fma(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
+    /// The larger; `b` where either is NaN.
+    fn max(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// The smaller; `b` where either is NaN.
+    fn min(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// √a
+    fn sqrt(self, a: Self::F32) -> Self::F32;
+    /// The nearest integer, ties to even; for |a| < 2²².
+    fn round(self, a: Self::F32) -> Self::F32;
+    /// 2ᵃ for integral a in −126..=127.
+    fn exp2_integral(self, a: Self::F32) -> Self::F32;
+    /// a > b; false where either is NaN.
+    fn gt(self, a: Self::F32, b: Self::F32) -> Self::Mask;
+    /// Lanes that are NaN.
+    fn is_nan(self, a: Self::F32) -> Self::Mask;
+    /// Either mask.
+    fn or(self, a: Self::Mask, b: Self::Mask) -> Self::Mask;
+    /// `a` and not `b`.
+    fn and_not(self, a: Self::Mask, b: Self::Mask) -> Self::Mask;
+    /// `a` where the mask is set, else `b`.
+    fn select(self, m: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// The 2·LANES values of `a` then `b`, parted into those at even and at odd places.
+    fn deinterleave(self, a: Self::F32, b: Self::F32) -> (Self::F32, Self::F32);
+    /// The sum of the lanes, by halving: ((0+4)+(2+6))+….
+    fn reduce_sum(self, a: Self::F32) -> f32;
+    /// The largest lane; any NaN may be lost.
+    fn reduce_max(self, a: Self::F32) -> f32;
+    /// Lanes, each an integer in 0..=255, as bytes to the first `LANES` bytes of `s`.
+    fn store_u8(self, v: Self::F32, s: &mut [u8]);
+}

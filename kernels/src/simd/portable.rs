@@ -1,0 +1,3 @@
+//! stub
+#[derive(Clone, Copy)]
+pub struct Portable;

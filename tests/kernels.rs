@@ -1,0 +1,1 @@
+//! Every kernel at every level against its naive reference.

@@ -1,0 +1,2 @@
+//! The command line and browser of Switchback.
+fn main() {}
