@@ -101,6 +101,13 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn load_u8(self, s: &[u8]) -> __m512 {
+        let p = s[..16].as_ptr();
+        // SAFETY: the slice above checked that 16 bytes are there, and the load takes any alignment; the token proves AVX-512F.
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(p.cast()))) }
+    }
+
+    #[inline(always)]
     unsafe fn load_ptr(self, p: *const f32) -> __m512 {
         // SAFETY: the caller promises sixteen readable floats at `p`; the token proves AVX-512F.
         unsafe { _mm512_loadu_ps(p) }
@@ -183,6 +190,11 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn eq(self, a: __m512, b: __m512) -> __mmask16 {
+        registers!(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b))
+    }
+
+    #[inline(always)]
     fn is_nan(self, a: __m512) -> __mmask16 {
         registers!(_mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a))
     }
@@ -198,6 +210,16 @@ impl Simd for Avx512 {
             let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
             let odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
             (_mm512_permutex2var_ps(a, even, b), _mm512_permutex2var_ps(a, odd, b))
+        })
+    }
+
+    // Indices of 16 and more name lanes of `b`.
+    #[inline(always)]
+    fn interleave(self, a: __m512, b: __m512) -> (__m512, __m512) {
+        registers!({
+            let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            let high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+            (_mm512_permutex2var_ps(a, low, b), _mm512_permutex2var_ps(a, high, b))
         })
     }
 

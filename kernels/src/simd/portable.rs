@@ -74,6 +74,12 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn load_u8(self, s: &[u8]) -> f32x8 {
+        let bytes: &[u8; 8] = s[..8].try_into().expect("eight bytes");
+        f32x8::new(bytes.map(f32::from))
+    }
+
+    #[inline(always)]
     unsafe fn load_ptr(self, p: *const f32) -> f32x8 {
         // SAFETY: the caller promises eight readable floats at `p`, and an array of floats is aligned as one float.
         f32x8::new(unsafe { p.cast::<[f32; 8]>().read() })
@@ -146,6 +152,11 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn eq(self, a: f32x8, b: f32x8) -> f32x8 {
+        a.simd_eq(b)
+    }
+
+    #[inline(always)]
     fn is_nan(self, a: f32x8) -> f32x8 {
         a.is_nan()
     }
@@ -171,6 +182,15 @@ impl Simd for Portable {
         (
             f32x8::new([a[0], a[2], a[4], a[6], b[0], b[2], b[4], b[6]]),
             f32x8::new([a[1], a[3], a[5], a[7], b[1], b[3], b[5], b[7]]),
+        )
+    }
+
+    #[inline(always)]
+    fn interleave(self, a: f32x8, b: f32x8) -> (f32x8, f32x8) {
+        let (a, b) = (a.as_array(), b.as_array());
+        (
+            f32x8::new([a[0], b[0], a[1], b[1], a[2], b[2], a[3], b[3]]),
+            f32x8::new([a[4], b[4], a[5], b[5], a[6], b[6], a[7], b[7]]),
         )
     }
 
