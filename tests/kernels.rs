@@ -1,1 +1,4 @@
 //! Every kernel at every level against its naive reference.
+
+#[path = "kernels/simd.rs"]
+mod simd;

@@ -5,9 +5,13 @@
 //! `#[inline(always)]`, so that the body is compiled once per level inside a function with the level's target features.
 //! Threads are forked outside, each task dispatching for itself.
 
+#[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 mod portable;
+#[cfg(test)]
+mod tests;
 
 pub use portable::Portable;
 
@@ -149,6 +153,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn load_f32_bytes(self, s: &[u8]) -> Self::F32;
     /// `LANES` little-endian IEEE half floats, at any alignment, widened.
     fn load_f16_bytes(self, s: &[u8]) -> Self::F32;
+    /// `LANES` bytes as the numbers 0 to 255.
+    fn load_u8(self, s: &[u8]) -> Self::F32;
     /// # Safety
     /// `p` must be valid for reading `LANES` floats; any alignment of a float.
     unsafe fn load_ptr(self, p: *const f32) -> Self::F32;
@@ -178,6 +184,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn exp2_integral(self, a: Self::F32) -> Self::F32;
     /// a > b; false where either is NaN.
     fn gt(self, a: Self::F32, b: Self::F32) -> Self::Mask;
+    /// a = b; false where either is NaN.
+    fn eq(self, a: Self::F32, b: Self::F32) -> Self::Mask;
     /// Lanes that are NaN.
     fn is_nan(self, a: Self::F32) -> Self::Mask;
     /// Either mask.
@@ -188,6 +196,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn select(self, m: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32;
     /// The 2·LANES values of `a` then `b`, parted into those at even and at odd places.
     fn deinterleave(self, a: Self::F32, b: Self::F32) -> (Self::F32, Self::F32);
+    /// The way back: lanes of `a` at even and of `b` at odd places, as two vectors in order.
+    fn interleave(self, a: Self::F32, b: Self::F32) -> (Self::F32, Self::F32);
     /// The sum of the lanes, by halving: ((0+4)+(2+6))+….
     fn reduce_sum(self, a: Self::F32) -> f32;
     /// The largest lane; any NaN may be lost.
