@@ -5,7 +5,9 @@
 //! `#[inline(always)]`, so that the body is compiled once per level inside a function with the level's target features.
 //! Threads are forked outside, each task dispatching for itself.
 
+#[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 mod portable;
 

@@ -1,1 +1,239 @@
-//! stub
+//! The AVX2 level: eight lanes with FMA and F16C.
+
+use std::arch::x86_64::*;
+
+use super::{Simd, SimdOp};
+
+/// Proof that this machine has AVX2, FMA and F16C: only detection makes one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Avx2(());
+
+impl Avx2 {
+    /// The token, where the machine has the instructions.
+    #[inline]
+    pub(super) fn new() -> Option<Self> {
+        let detected =
+            is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
+        detected.then_some(Self(()))
+    }
+
+    /// Runs `op` compiled with this level's instructions.
+    #[inline]
+    pub(super) fn vectorize<O: SimdOp>(self, op: O) -> O::Output {
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn compiled<O: SimdOp>(token: Avx2, op: O) -> O::Output {
+            op.run(token)
+        }
+        // SAFETY: the token exists only where detection found the features that `compiled` enables.
+        unsafe { compiled(self, op) }
+    }
+}
+
+/// Evaluates an expression of intrinsics that touch no memory.
+macro_rules! registers {
+    ($e:expr) => {{
+        // SAFETY: `self`, the token, exists only where detection found the features of these intrinsics, and they
+        // work on registers alone.
+        #[allow(clippy::macro_metavars_in_unsafe)]
+        unsafe {
+            $e
+        }
+    }};
+}
+
+impl Avx2 {
+    /// All ones in the first `n` lanes.
+    #[inline(always)]
+    fn first(self, n: usize) -> __m256i {
+        const ONES_THEN_ZEROS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+        assert!(n <= 8, "{n} floats for a vector of 8");
+        let p = ONES_THEN_ZEROS[8 - n..16 - n].as_ptr();
+        // SAFETY: the slice above has eight integers, and the load takes any alignment; the token proves AVX.
+        unsafe { _mm256_loadu_si256(p.cast()) }
+    }
+}
+
+impl Simd for Avx2 {
+    const LANES: usize = 8;
+    type F32 = __m256;
+    type Mask = __m256;
+
+    #[inline(always)]
+    fn load(self, s: &[f32]) -> __m256 {
+        let p = s[..8].as_ptr();
+        // SAFETY: the slice above checked that eight floats are there; the token proves AVX.
+        unsafe { _mm256_loadu_ps(p) }
+    }
+
+    #[inline(always)]
+    fn store(self, v: __m256, s: &mut [f32]) {
+        let p = s[..8].as_mut_ptr();
+        // SAFETY: the slice above checked that eight floats are there; the token proves AVX.
+        unsafe { _mm256_storeu_ps(p, v) }
+    }
+
+    #[inline(always)]
+    fn load_partial(self, s: &[f32], fill: f32) -> __m256 {
+        let mask = self.first(s.len());
+        // SAFETY: a masked load touches the lanes of its mask alone, the first `s.len()`; the token proves AVX.
+        unsafe {
+            _mm256_blendv_ps(_mm256_set1_ps(fill), _mm256_maskload_ps(s.as_ptr(), mask), _mm256_castsi256_ps(mask))
+        }
+    }
+
+    #[inline(always)]
+    fn store_partial(self, v: __m256, s: &mut [f32]) {
+        let mask = self.first(s.len());
+        // SAFETY: a masked store touches the lanes of its mask alone, the first `s.len()`; the token proves AVX.
+        unsafe { _mm256_maskstore_ps(s.as_mut_ptr(), mask, v) }
+    }
+
+    #[inline(always)]
+    fn load_f32_bytes(self, s: &[u8]) -> __m256 {
+        let p = s[..32].as_ptr();
+        // SAFETY: the slice above checked that 32 bytes are there, and the load takes any alignment; the token proves AVX.
+        unsafe { _mm256_loadu_ps(p.cast()) }
+    }
+
+    #[inline(always)]
+    fn load_f16_bytes(self, s: &[u8]) -> __m256 {
+        let p = s[..16].as_ptr();
+        // SAFETY: the slice above checked that 16 bytes are there, and the load takes any alignment; the token proves F16C.
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(p.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_ptr(self, p: *const f32) -> __m256 {
+        // SAFETY: the caller promises eight readable floats at `p`; the token proves AVX.
+        unsafe { _mm256_loadu_ps(p) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_ptr(self, v: __m256, p: *mut f32) {
+        // SAFETY: the caller promises eight writable floats at `p`; the token proves AVX.
+        unsafe { _mm256_storeu_ps(p, v) }
+    }
+
+    #[inline(always)]
+    fn store_u8(self, v: __m256, s: &mut [u8]) {
+        let words = registers!({
+            let ints = _mm256_cvtps_epi32(v);
+            _mm_packs_epi32(_mm256_castsi256_si128(ints), _mm256_extracti128_si256::<1>(ints))
+        });
+        let p = s[..8].as_mut_ptr();
+        // SAFETY: the slice above checked that eight bytes are there, which is what the store writes, at any alignment.
+        unsafe { _mm_storel_epi64(p.cast(), _mm_packus_epi16(words, words)) }
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m256 {
+        registers!(_mm256_set1_ps(x))
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        registers!(_mm256_add_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m256, b: __m256) -> __m256 {
+        registers!(_mm256_sub_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m256, b: __m256) -> __m256 {
+        registers!(_mm256_mul_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn div(self, a: __m256, b: __m256) -> __m256 {
+        registers!(_mm256_div_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn fma(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        registers!(_mm256_fmadd_ps(a, b, c))
+    }
+
+    #[inline(always)]
+    fn max(self, a: __m256, b: __m256) -> __m256 {
+        registers!(_mm256_max_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn min(self, a: __m256, b: __m256) -> __m256 {
+        registers!(_mm256_min_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn sqrt(self, a: __m256) -> __m256 {
+        registers!(_mm256_sqrt_ps(a))
+    }
+
+    #[inline(always)]
+    fn round(self, a: __m256) -> __m256 {
+        registers!(_mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a))
+    }
+
+    #[inline(always)]
+    fn exp2_integral(self, a: __m256) -> __m256 {
+        registers!({
+            let biased = _mm256_add_epi32(_mm256_cvtps_epi32(a), _mm256_set1_epi32(127));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased))
+        })
+    }
+
+    #[inline(always)]
+    fn gt(self, a: __m256, b: __m256) -> __m256 {
+        registers!(_mm256_cmp_ps::<_CMP_GT_OQ>(a, b))
+    }
+
+    #[inline(always)]
+    fn is_nan(self, a: __m256) -> __m256 {
+        registers!(_mm256_cmp_ps::<_CMP_UNORD_Q>(a, a))
+    }
+
+    #[inline(always)]
+    fn or(self, a: __m256, b: __m256) -> __m256 {
+        registers!(_mm256_or_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn and_not(self, a: __m256, b: __m256) -> __m256 {
+        registers!(_mm256_andnot_ps(b, a))
+    }
+
+    #[inline(always)]
+    fn select(self, m: __m256, a: __m256, b: __m256) -> __m256 {
+        registers!(_mm256_blendv_ps(b, a, m))
+    }
+
+    #[inline(always)]
+    fn deinterleave(self, a: __m256, b: __m256) -> (__m256, __m256) {
+        registers!({
+            // Within each half first, then the four pairs into order.
+            let even = _mm256_shuffle_ps::<0b10_00_10_00>(a, b);
+            let odd = _mm256_shuffle_ps::<0b11_01_11_01>(a, b);
+            let order = |v| _mm256_castpd_ps(_mm256_permute4x64_pd::<0b11_01_10_00>(_mm256_castps_pd(v)));
+            (order(even), order(odd))
+        })
+    }
+
+    #[inline(always)]
+    fn reduce_sum(self, a: __m256) -> f32 {
+        registers!({
+            let four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        })
+    }
+
+    #[inline(always)]
+    fn reduce_max(self, a: __m256) -> f32 {
+        registers!({
+            let four = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+            let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)))
+        })
+    }
+}

@@ -1,1 +1,233 @@
-//! stub
+//! The AVX-512 level: sixteen lanes, masks in their own registers.
+
+use std::arch::x86_64::*;
+
+use super::{Simd, SimdOp};
+
+/// Proof that this machine has AVX-512 F, BW, VL and DQ (and AVX2, FMA, F16C): only detection makes one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Avx512(());
+
+impl Avx512 {
+    /// The token, where the machine has the instructions.
+    #[inline]
+    pub(super) fn new() -> Option<Self> {
+        let detected = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c");
+        detected.then_some(Self(()))
+    }
+
+    /// Runs `op` compiled with this level's instructions.
+    #[inline]
+    pub(super) fn vectorize<O: SimdOp>(self, op: O) -> O::Output {
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
+        fn compiled<O: SimdOp>(token: Avx512, op: O) -> O::Output {
+            op.run(token)
+        }
+        // SAFETY: the token exists only where detection found the features that `compiled` enables.
+        unsafe { compiled(self, op) }
+    }
+}
+
+/// Evaluates an expression of intrinsics that touch no memory.
+macro_rules! registers {
+    ($e:expr) => {{
+        // SAFETY: `self`, the token, exists only where detection found the features of these intrinsics, and they
+        // work on registers alone.
+        #[allow(clippy::macro_metavars_in_unsafe)]
+        unsafe {
+            $e
+        }
+    }};
+}
+
+/// The first `n` lanes.
+#[inline(always)]
+fn first(n: usize) -> __mmask16 {
+    assert!(n <= 16, "{n} floats for a vector of 16");
+    ((1u32 << n) - 1) as __mmask16
+}
+
+impl Simd for Avx512 {
+    const LANES: usize = 16;
+    type F32 = __m512;
+    type Mask = __mmask16;
+
+    #[inline(always)]
+    fn load(self, s: &[f32]) -> __m512 {
+        let p = s[..16].as_ptr();
+        // SAFETY: the slice above checked that sixteen floats are there; the token proves AVX-512F.
+        unsafe { _mm512_loadu_ps(p) }
+    }
+
+    #[inline(always)]
+    fn store(self, v: __m512, s: &mut [f32]) {
+        let p = s[..16].as_mut_ptr();
+        // SAFETY: the slice above checked that sixteen floats are there; the token proves AVX-512F.
+        unsafe { _mm512_storeu_ps(p, v) }
+    }
+
+    #[inline(always)]
+    fn load_partial(self, s: &[f32], fill: f32) -> __m512 {
+        let mask = first(s.len());
+        // SAFETY: a masked load touches the lanes of its mask alone, the first `s.len()`; the token proves AVX-512F.
+        unsafe { _mm512_mask_loadu_ps(_mm512_set1_ps(fill), mask, s.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn store_partial(self, v: __m512, s: &mut [f32]) {
+        let mask = first(s.len());
+        // SAFETY: a masked store touches the lanes of its mask alone, the first `s.len()`; the token proves AVX-512F.
+        unsafe { _mm512_mask_storeu_ps(s.as_mut_ptr(), mask, v) }
+    }
+
+    #[inline(always)]
+    fn load_f32_bytes(self, s: &[u8]) -> __m512 {
+        let p = s[..64].as_ptr();
+        // SAFETY: the slice above checked that 64 bytes are there, and the load takes any alignment; the token proves AVX-512F.
+        unsafe { _mm512_loadu_ps(p.cast()) }
+    }
+
+    #[inline(always)]
+    fn load_f16_bytes(self, s: &[u8]) -> __m512 {
+        let p = s[..32].as_ptr();
+        // SAFETY: the slice above checked that 32 bytes are there, and the load takes any alignment; the token proves AVX-512F.
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(p.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_ptr(self, p: *const f32) -> __m512 {
+        // SAFETY: the caller promises sixteen readable floats at `p`; the token proves AVX-512F.
+        unsafe { _mm512_loadu_ps(p) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_ptr(self, v: __m512, p: *mut f32) {
+        // SAFETY: the caller promises sixteen writable floats at `p`; the token proves AVX-512F.
+        unsafe { _mm512_storeu_ps(p, v) }
+    }
+
+    #[inline(always)]
+    fn store_u8(self, v: __m512, s: &mut [u8]) {
+        let p = s[..16].as_mut_ptr();
+        // SAFETY: the slice above checked that 16 bytes are there, which is what the store writes, at any alignment.
+        unsafe { _mm_storeu_si128(p.cast(), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v))) }
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m512 {
+        registers!(_mm512_set1_ps(x))
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        registers!(_mm512_add_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        registers!(_mm512_sub_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        registers!(_mm512_mul_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn div(self, a: __m512, b: __m512) -> __m512 {
+        registers!(_mm512_div_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn fma(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        registers!(_mm512_fmadd_ps(a, b, c))
+    }
+
+    #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        registers!(_mm512_max_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn min(self, a: __m512, b: __m512) -> __m512 {
+        registers!(_mm512_min_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn sqrt(self, a: __m512) -> __m512 {
+        registers!(_mm512_sqrt_ps(a))
+    }
+
+    #[inline(always)]
+    fn round(self, a: __m512) -> __m512 {
+        registers!(_mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a))
+    }
+
+    #[inline(always)]
+    fn exp2_integral(self, a: __m512) -> __m512 {
+        registers!({
+            let biased = _mm512_add_epi32(_mm512_cvtps_epi32(a), _mm512_set1_epi32(127));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<23>(biased))
+        })
+    }
+
+    #[inline(always)]
+    fn gt(self, a: __m512, b: __m512) -> __mmask16 {
+        registers!(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b))
+    }
+
+    #[inline(always)]
+    fn is_nan(self, a: __m512) -> __mmask16 {
+        registers!(_mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a))
+    }
+
+    #[inline(always)]
+    fn select(self, m: __mmask16, a: __m512, b: __m512) -> __m512 {
+        registers!(_mm512_mask_blend_ps(m, b, a))
+    }
+
+    #[inline(always)]
+    fn deinterleave(self, a: __m512, b: __m512) -> (__m512, __m512) {
+        registers!({
+            let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+            let odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+            (_mm512_permutex2var_ps(a, even, b), _mm512_permutex2var_ps(a, odd, b))
+        })
+    }
+
+    #[inline(always)]
+    fn reduce_sum(self, a: __m512) -> f32 {
+        registers!({
+            let eight = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a));
+            let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        })
+    }
+
+    #[inline(always)]
+    fn reduce_max(self, a: __m512) -> f32 {
+        registers!({
+            let eight = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a));
+            let four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+            let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)))
+        })
+    }
+
+    #[inline(always)]
+    fn or(self, a: __mmask16, b: __mmask16) -> __mmask16 {
+        a | b
+    }
+
+    #[inline(always)]
+    fn and_not(self, a: __mmask16, b: __mmask16) -> __mmask16 {
+        a & !b
+    }
+}

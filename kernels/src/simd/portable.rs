@@ -1,3 +1,195 @@
-//! stub
-#[derive(Clone, Copy)]
+//! The portable level: eight lanes of `wide`, whose instructions the build's target fixes (two SSE2 halves on a plain
+//! x86-64 build, NEON, wasm or scalar code elsewhere).
+
+use wide::{f32x8, u32x8};
+
+use super::Simd;
+
+/// The token of the portable level, which every machine has.
+#[derive(Clone, Copy, Debug)]
 pub struct Portable;
+
+/// Exact for every half float: 2¹¹² moves the exponent's bias from 15 to 127, subnormals included; infinities and NaN
+/// alone need their exponent filled up.
+#[inline(always)]
+fn widen_half(h: u16) -> f32 {
+    let magnitude = u32::from(h & 0x7fff) << 13;
+    let scaled = (f32::from_bits(magnitude) * f32::from_bits((127 + 112) << 23)).to_bits();
+    let special = if h & 0x7c00 == 0x7c00 { 0x7f80_0000 } else { 0 };
+    f32::from_bits(u32::from(h & 0x8000) << 16 | scaled | special)
+}
+
+impl Simd for Portable {
+    const LANES: usize = 8;
+    type F32 = f32x8;
+    /// Each lane all ones or all zeros.
+    type Mask = f32x8;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> f32x8 {
+        f32x8::splat(x)
+    }
+
+    #[inline(always)]
+    fn load(self, s: &[f32]) -> f32x8 {
+        let lanes: [f32; 8] = s[..8].try_into().expect("eight floats");
+        f32x8::new(lanes)
+    }
+
+    #[inline(always)]
+    fn store(self, v: f32x8, s: &mut [f32]) {
+        s[..8].copy_from_slice(v.as_array());
+    }
+
+    #[inline(always)]
+    fn load_partial(self, s: &[f32], fill: f32) -> f32x8 {
+        let mut lanes = [fill; 8];
+        lanes[..s.len()].copy_from_slice(s);
+        f32x8::new(lanes)
+    }
+
+    #[inline(always)]
+    fn store_partial(self, v: f32x8, s: &mut [f32]) {
+        s.copy_from_slice(&v.as_array()[..s.len()]);
+    }
+
+    #[inline(always)]
+    fn load_f32_bytes(self, s: &[u8]) -> f32x8 {
+        let bytes: &[u8; 32] = s[..32].try_into().expect("eight floats");
+        let mut lanes = [0.0; 8];
+        for (lane, b) in lanes.iter_mut().zip(bytes.chunks_exact(4)) {
+            *lane = f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+        }
+        f32x8::new(lanes)
+    }
+
+    #[inline(always)]
+    fn load_f16_bytes(self, s: &[u8]) -> f32x8 {
+        let bytes: &[u8; 16] = s[..16].try_into().expect("eight half floats");
+        let mut lanes = [0.0; 8];
+        for (lane, b) in lanes.iter_mut().zip(bytes.chunks_exact(2)) {
+            *lane = widen_half(u16::from_le_bytes([b[0], b[1]]));
+        }
+        f32x8::new(lanes)
+    }
+
+    #[inline(always)]
+    unsafe fn load_ptr(self, p: *const f32) -> f32x8 {
+        // SAFETY: the caller promises eight readable floats at `p`, and an array of floats is aligned as one float.
+        f32x8::new(unsafe { p.cast::<[f32; 8]>().read() })
+    }
+
+    #[inline(always)]
+    unsafe fn store_ptr(self, v: f32x8, p: *mut f32) {
+        // SAFETY: the caller promises eight writable floats at `p`, and an array of floats is aligned as one float.
+        unsafe { p.cast::<[f32; 8]>().write(v.to_array()) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: f32x8, b: f32x8) -> f32x8 {
+        a + b
+    }
+
+    #[inline(always)]
+    fn sub(self, a: f32x8, b: f32x8) -> f32x8 {
+        a - b
+    }
+
+    #[inline(always)]
+    fn mul(self, a: f32x8, b: f32x8) -> f32x8 {
+        a * b
+    }
+
+    #[inline(always)]
+    fn div(self, a: f32x8, b: f32x8) -> f32x8 {
+        a / b
+    }
+
+    #[inline(always)]
+    fn fma(self, a: f32x8, b: f32x8, c: f32x8) -> f32x8 {
+        a.mul_add(b, c)
+    }
+
+    // Only the x86 instruction behind `fast_max` is known to give `b` where either is NaN.
+    #[inline(always)]
+    fn max(self, a: f32x8, b: f32x8) -> f32x8 {
+        if cfg!(target_feature = "sse") { a.fast_max(b) } else { a.simd_gt(b).bitselect(a, b) }
+    }
+
+    #[inline(always)]
+    fn min(self, a: f32x8, b: f32x8) -> f32x8 {
+        if cfg!(target_feature = "sse") { a.fast_min(b) } else { a.simd_lt(b).bitselect(a, b) }
+    }
+
+    #[inline(always)]
+    fn sqrt(self, a: f32x8) -> f32x8 {
+        a.sqrt()
+    }
+
+    // Beside 1.5 · 2²³ floats lie 1 apart, so that the addition rounds to integers, ties to even.
+    #[inline(always)]
+    fn round(self, a: f32x8) -> f32x8 {
+        let shift = f32x8::splat(12_582_912.0);
+        a + shift - shift
+    }
+
+    // Beside 2²³ the low bits of a float count in ones: they become the biased exponent.
+    #[inline(always)]
+    fn exp2_integral(self, a: f32x8) -> f32x8 {
+        let counted: u32x8 = (a + f32x8::splat(8_388_608.0 + 127.0)).to_bits();
+        f32x8::from_bits(counted << 23)
+    }
+
+    #[inline(always)]
+    fn gt(self, a: f32x8, b: f32x8) -> f32x8 {
+        a.simd_gt(b)
+    }
+
+    #[inline(always)]
+    fn is_nan(self, a: f32x8) -> f32x8 {
+        a.is_nan()
+    }
+
+    #[inline(always)]
+    fn or(self, a: f32x8, b: f32x8) -> f32x8 {
+        a | b
+    }
+
+    #[inline(always)]
+    fn and_not(self, a: f32x8, b: f32x8) -> f32x8 {
+        b.bitselect(f32x8::ZERO, a)
+    }
+
+    #[inline(always)]
+    fn select(self, m: f32x8, a: f32x8, b: f32x8) -> f32x8 {
+        m.bitselect(a, b)
+    }
+
+    #[inline(always)]
+    fn deinterleave(self, a: f32x8, b: f32x8) -> (f32x8, f32x8) {
+        let (a, b) = (a.as_array(), b.as_array());
+        (
+            f32x8::new([a[0], a[2], a[4], a[6], b[0], b[2], b[4], b[6]]),
+            f32x8::new([a[1], a[3], a[5], a[7], b[1], b[3], b[5], b[7]]),
+        )
+    }
+
+    #[inline(always)]
+    fn reduce_sum(self, a: f32x8) -> f32 {
+        let a = a.as_array();
+        ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]))
+    }
+
+    #[inline(always)]
+    fn reduce_max(self, a: f32x8) -> f32 {
+        a.as_array().iter().fold(f32::NEG_INFINITY, |m, &x| if x > m { x } else { m })
+    }
+
+    #[inline(always)]
+    fn store_u8(self, v: f32x8, s: &mut [u8]) {
+        let s = &mut s[..8];
+        for (byte, lane) in s.iter_mut().zip(v.as_array()) {
+            *byte = *lane as u8;
+        }
+    }
+}
