@@ -265,7 +265,9 @@ impl Run<'_> {
             s => self.buffers[s].as_deref(),
         };
         match data {
-            Some(data) if !padded && !is_finite(&data[..self.input.batch * shape.len()]) => Err(self.why_not_finite(step)),
+            Some(data) if !padded && !is_finite(&data[..self.input.batch * shape.len()]) => {
+                Err(self.why_not_finite(step))
+            }
             _ => Ok(()),
         }
     }

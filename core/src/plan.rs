@@ -213,7 +213,8 @@ impl Graph<'_> {
     /// Gives every step's output a place: a part of a concatenation, its input's own, or a storage for itself.
     fn place(&self, steps: &mut [Step], parts: &[Option<(NodeId, usize)>]) -> (Vec<Storage>, Vec<Option<Place>>) {
         let mut places: Vec<Option<Place>> = vec![None; self.needed.len()];
-        let mut storages = vec![Storage { len: self.network.input_shape().len(), kept: Vec::new(), members: Vec::new() }];
+        let mut storages =
+            vec![Storage { len: self.network.input_shape().len(), kept: Vec::new(), members: Vec::new() }];
         let mut join = |storages: &mut Vec<Storage>, places: &mut Vec<Option<Place>>, id: NodeId, place: Place| {
             places[id] = Some(place);
             storages[place.storage].members.push(id);
@@ -314,7 +315,8 @@ mod tests {
     /// input ─ conv a ─ bn ─ relu ─┬ concat ─ drop ─ pool
     ///       └ conv b ─ relu ───────┘
     fn network() -> Network {
-        let spec = |name: &str, layer: Layer, inputs: &[usize]| NodeSpec { name: name.into(), layer, inputs: inputs.into() };
+        let spec =
+            |name: &str, layer: Layer, inputs: &[usize]| NodeSpec { name: name.into(), layer, inputs: inputs.into() };
         let affine = Layer::Affine { scale: WeightId(0), shift: WeightId(0) };
         let nodes = vec![
             spec("input", Layer::Input { shape: Shape::new(2, 4, 4) }, &[]),
@@ -366,7 +368,8 @@ mod tests {
 
     #[test]
     fn overwrites_only_what_nobody_else_reads() {
-        let spec = |name: &str, layer: Layer, inputs: &[usize]| NodeSpec { name: name.into(), layer, inputs: inputs.into() };
+        let spec =
+            |name: &str, layer: Layer, inputs: &[usize]| NodeSpec { name: name.into(), layer, inputs: inputs.into() };
         let net = Network::new(
             vec![
                 spec("input", Layer::Input { shape: Shape::new(2, 4, 4) }, &[]),

@@ -109,7 +109,8 @@ impl Session {
 
     /// What a run must keep for [`Session::scores`]: the scores, and what the network's own softmax makes of them.
     pub fn keep_scores(&self) -> Keep {
-        let nodes: Vec<NodeId> = [Some(self.network().scores()), self.network().softmax()].into_iter().flatten().collect();
+        let nodes: Vec<NodeId> =
+            [Some(self.network().scores()), self.network().softmax()].into_iter().flatten().collect();
         Keep::nodes(self.network(), &nodes)
     }
 
@@ -145,7 +146,11 @@ impl Session {
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = &self.model.path;
-        f.debug_struct("Session").field("model", name).field("cpu", &self.cpu).field("max_memory", &self.max_memory).finish()
+        f.debug_struct("Session")
+            .field("model", name)
+            .field("cpu", &self.cpu)
+            .field("max_memory", &self.max_memory)
+            .finish()
     }
 }
 

@@ -105,8 +105,9 @@ fn contribute(cpu: &Cpu, conv: &Conv2d, packed: &PackedConvTranspose2d, signal: 
         .groups
         .iter()
         .enumerate()
-        .map(|(g, a)| {
-            Product { a, b: Im2col::new(signal.channel_range(g * each, (g + 1) * each), &cell, signal.window()) }
+        .map(|(g, a)| Product {
+            a,
+            b: Im2col::new(signal.channel_range(g * each, (g + 1) * each), &cell, signal.window()),
         })
         .collect();
     let rows = conv.taps() * conv.groups;

@@ -24,8 +24,8 @@ use micro::{MAX_MR, MAX_NR, Shape};
 use tiles::{Block, Operands, Spill};
 
 pub(crate) use micro::MAX_NR as MAX_PANEL_WIDTH;
-pub use pack::PackedA;
 pub(crate) use pack::Columns;
+pub use pack::PackedA;
 pub(crate) use tiles::Output;
 
 /// A read-only matrix with any strides.

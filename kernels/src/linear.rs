@@ -142,7 +142,12 @@ impl Run<'_, '_> {
 
     /// `R` outputs of `B` images, from row `r` and image `n` on.
     #[inline(always)]
-    fn dots<S: Simd, const HALF: bool, const R: usize, const B: usize>(&mut self, simd: S, r: usize, n: usize) -> usize {
+    fn dots<S: Simd, const HALF: bool, const R: usize, const B: usize>(
+        &mut self,
+        simd: S,
+        r: usize,
+        n: usize,
+    ) -> usize {
         let part = self.part;
         let inputs = part.linear.inputs;
         let size = part.weights.dtype().size();

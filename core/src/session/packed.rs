@@ -145,12 +145,9 @@ pub(crate) fn conv(network: &Network, id: NodeId) -> Conv2d {
         Layer::Conv2d { geometry, out_channels, groups, .. } => {
             Conv2d { in_channels: network.node(node.inputs[0]).shape.c, out_channels, groups, geometry }
         }
-        Layer::ConvTranspose2d { geometry, out_channels, groups, .. } => Conv2d {
-            in_channels: out_channels,
-            out_channels: network.node(node.inputs[0]).shape.c,
-            groups,
-            geometry,
-        },
+        Layer::ConvTranspose2d { geometry, out_channels, groups, .. } => {
+            Conv2d { in_channels: out_channels, out_channels: network.node(node.inputs[0]).shape.c, groups, geometry }
+        }
         _ => unreachable!("asked of convolutions only"),
     }
 }
@@ -186,7 +183,8 @@ pub(crate) fn check_sizes(model: &Model) -> Result<()> {
             return Err(Error::Graph { node: node.name.clone(), what });
         }
         let need: Vec<(WeightId, usize)> = match node.layer {
-            Layer::Conv2d { weight, bias, out_channels, .. } | Layer::ConvTranspose2d { weight, bias, out_channels, .. } => {
+            Layer::Conv2d { weight, bias, out_channels, .. }
+            | Layer::ConvTranspose2d { weight, bias, out_channels, .. } => {
                 let c = conv(network, id);
                 let [kh, kw] = c.geometry.kernel;
                 let filters = c.out_channels * (c.in_channels / c.groups) * kh * kw;

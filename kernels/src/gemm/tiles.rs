@@ -185,7 +185,13 @@ impl Block<'_> {
     /// in ascending order. Whole vectors may be read and written at the place: a row of the buffer is whole vectors,
     /// and what a vector spills over the next call sets right.
     #[inline(always)]
-    fn copy_runs<S: Simd>(&mut self, simd: S, operands: &Operands<'_>, width: usize, mut f: impl FnMut(S, &mut [f32], usize)) {
+    fn copy_runs<S: Simd>(
+        &mut self,
+        simd: S,
+        operands: &Operands<'_>,
+        width: usize,
+        mut f: impl FnMut(S, &mut [f32], usize),
+    ) {
         let [row, column] = operands.at;
         let [rows, columns] = operands.size;
         let mut runs = [(0, 0, 0); MAX_NR];
