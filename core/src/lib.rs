@@ -8,6 +8,7 @@
 //!
 //! The crate knows no terminal: it prints nothing, parses no arguments and keeps no global state.
 
+pub mod atomic;
 pub mod error;
 pub mod forward;
 pub mod import;
@@ -24,6 +25,8 @@ pub mod projection;
 pub mod receptive;
 pub mod session;
 pub mod tensor;
+#[cfg(test)]
+mod testdata;
 pub mod text;
 pub mod trace;
 pub mod weights;

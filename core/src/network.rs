@@ -207,7 +207,11 @@ impl Network {
                 near: text::near(wanted, self.nodes.iter().map(|n| n.name.as_str()), 6),
                 ambiguous: false,
             }),
-            _ => Err(Error::Layer { wanted: wanted.to_owned(), near: names(&holds[..holds.len().min(12)]), ambiguous: true }),
+            _ => Err(Error::Layer {
+                wanted: wanted.to_owned(),
+                near: names(&holds[..holds.len().min(12)]),
+                ambiguous: true,
+            }),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Pooling over whole maps: the mean, and the maximum with its place.
 
-use crate::view::Maps;
 use crate::Cpu;
+use crate::view::Maps;
 
 /// `out` is `batch × channels`; the sum of each map runs in a fixed order.
 pub fn global_avg_pool(_cpu: &Cpu, _input: Maps<'_>, _out: &mut [f32]) {

@@ -2,8 +2,8 @@
 //!
 //! out(c) = x(c) · s(c)^−beta,  s(c) = k + alpha / size · Σ_{i=c−⌊(size−1)/2⌋}^{c+⌈(size−1)/2⌉} x(i)²
 
-use crate::view::{Maps, MapsMut};
 use crate::Cpu;
+use crate::view::{Maps, MapsMut};
 
 /// The constants.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,7 +1,7 @@
 //! Layers that look at one number at a time, and the ReLU rules of the way back.
 
-use crate::view::{Maps, MapsMut};
 use crate::Cpu;
+use crate::view::{Maps, MapsMut};
 
 /// A function of one number.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -10,6 +10,8 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod portable;
+#[cfg(test)]
+mod tests;
 
 pub use portable::Portable;
 
@@ -132,11 +134,15 @@ pub trait SimdOp {
 pub trait Simd: Copy + Send + Sync + 'static {
     /// `f32` elements in a vector.
     const LANES: usize;
+    /// How many `F32` the machine's vector registers hold at once.
+    const REGISTERS: usize;
     /// `LANES` floats.
     type F32: Copy;
     /// `LANES` booleans.
     type Mask: Copy;
 
+    /// Runs `op` as a function of its own, compiled with this level's instructions: what a table of kernels points at.
+    fn vectorize<O: SimdOp>(self, op: O) -> O::Output;
     /// All lanes `x`.
     fn splat(self, x: f32) -> Self::F32;
     /// The first `LANES` elements of `s`.
@@ -151,6 +157,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn load_f32_bytes(self, s: &[u8]) -> Self::F32;
     /// `LANES` little-endian IEEE half floats, at any alignment, widened.
     fn load_f16_bytes(self, s: &[u8]) -> Self::F32;
+    /// `LANES` bytes as the numbers 0 to 255.
+    fn load_u8(self, s: &[u8]) -> Self::F32;
     /// # Safety
     /// `p` must be valid for reading `LANES` floats; any alignment of a float.
     unsafe fn load_ptr(self, p: *const f32) -> Self::F32;
@@ -180,6 +188,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn exp2_integral(self, a: Self::F32) -> Self::F32;
     /// a > b; false where either is NaN.
     fn gt(self, a: Self::F32, b: Self::F32) -> Self::Mask;
+    /// a = b; false where either is NaN.
+    fn eq(self, a: Self::F32, b: Self::F32) -> Self::Mask;
     /// Lanes that are NaN.
     fn is_nan(self, a: Self::F32) -> Self::Mask;
     /// Either mask.
@@ -190,6 +200,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn select(self, m: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32;
     /// The 2·LANES values of `a` then `b`, parted into those at even and at odd places.
     fn deinterleave(self, a: Self::F32, b: Self::F32) -> (Self::F32, Self::F32);
+    /// The way back: lanes of `a` at even and of `b` at odd places, as two vectors in order.
+    fn interleave(self, a: Self::F32, b: Self::F32) -> (Self::F32, Self::F32);
     /// The sum of the lanes, by halving: ((0+4)+(2+6))+….
     fn reduce_sum(self, a: Self::F32) -> f32;
     /// The largest lane; any NaN may be lost.

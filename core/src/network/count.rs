@@ -72,9 +72,7 @@ fn weights(network: &Network, id: NodeId) -> Vec<(WeightId, u64)> {
 fn macs(network: &Network, id: NodeId) -> u64 {
     let (x, out) = (input(network, id), network.node(id).shape);
     let macs = match &network.node(id).layer {
-        Layer::Conv2d { geometry, groups, .. } => {
-            out.len() * (x.c / groups) * geometry.kernel[0] * geometry.kernel[1]
-        }
+        Layer::Conv2d { geometry, groups, .. } => out.len() * (x.c / groups) * geometry.kernel[0] * geometry.kernel[1],
         Layer::ConvTranspose2d { geometry, out_channels, groups, .. } => {
             x.len() * (out_channels / groups) * geometry.kernel[0] * geometry.kernel[1]
         }
@@ -132,14 +130,18 @@ mod tests {
                 node("x", Layer::Input { shape: Shape::new(4, 3, 3) }, &[]),
                 node("a", conv(Geometry::square(1, 1, 0), 4, 1, 0), &[0]),
                 node("b", conv(Geometry::square(1, 1, 0), 4, 1, 0), &[1]),
-                node("up", Layer::ConvTranspose2d {
-                    geometry: Geometry::square(2, 2, 0),
-                    out_channels: 3,
-                    groups: 1,
-                    output_padding: [0, 0],
-                    weight: WeightId(2),
-                    bias: None,
-                }, &[2]),
+                node(
+                    "up",
+                    Layer::ConvTranspose2d {
+                        geometry: Geometry::square(2, 2, 0),
+                        out_channels: 3,
+                        groups: 1,
+                        output_padding: [0, 0],
+                        weight: WeightId(2),
+                        bias: None,
+                    },
+                    &[2],
+                ),
                 node("fc", Layer::Linear { outputs: 5, transposed: true, weight: WeightId(3), bias: None }, &[3]),
                 node("bn", Layer::Affine { scale: WeightId(4), shift: WeightId(5) }, &[4]),
             ],

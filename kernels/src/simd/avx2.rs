@@ -16,17 +16,6 @@ impl Avx2 {
             is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
         detected.then_some(Self(()))
     }
-
-    /// Runs `op` compiled with this level's instructions.
-    #[inline]
-    pub(super) fn vectorize<O: SimdOp>(self, op: O) -> O::Output {
-        #[target_feature(enable = "avx2,fma,f16c")]
-        fn compiled<O: SimdOp>(token: Avx2, op: O) -> O::Output {
-            op.run(token)
-        }
-        // SAFETY: the token exists only where detection found the features that `compiled` enables.
-        unsafe { compiled(self, op) }
-    }
 }
 
 /// Evaluates an expression of intrinsics that touch no memory.
@@ -55,6 +44,7 @@ impl Avx2 {
 
 impl Simd for Avx2 {
     const LANES: usize = 8;
+    const REGISTERS: usize = 16;
     type F32 = __m256;
     type Mask = __m256;
 
@@ -103,6 +93,13 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn load_u8(self, s: &[u8]) -> __m256 {
+        let p = s[..8].as_ptr();
+        // SAFETY: the slice above checked that eight bytes are there, and the load takes any alignment; the token proves AVX2.
+        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(p.cast()))) }
+    }
+
+    #[inline(always)]
     unsafe fn load_ptr(self, p: *const f32) -> __m256 {
         // SAFETY: the caller promises eight readable floats at `p`; the token proves AVX.
         unsafe { _mm256_loadu_ps(p) }
@@ -123,6 +120,16 @@ impl Simd for Avx2 {
         let p = s[..8].as_mut_ptr();
         // SAFETY: the slice above checked that eight bytes are there, which is what the store writes, at any alignment.
         unsafe { _mm_storel_epi64(p.cast(), _mm_packus_epi16(words, words)) }
+    }
+
+    #[inline]
+    fn vectorize<O: SimdOp>(self, op: O) -> O::Output {
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn compiled<O: SimdOp>(token: Avx2, op: O) -> O::Output {
+            op.run(token)
+        }
+        // SAFETY: the token exists only where detection found the features that `compiled` enables.
+        unsafe { compiled(self, op) }
     }
 
     #[inline(always)]
@@ -189,6 +196,11 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn eq(self, a: __m256, b: __m256) -> __m256 {
+        registers!(_mm256_cmp_ps::<_CMP_EQ_OQ>(a, b))
+    }
+
+    #[inline(always)]
     fn is_nan(self, a: __m256) -> __m256 {
         registers!(_mm256_cmp_ps::<_CMP_UNORD_Q>(a, a))
     }
@@ -208,14 +220,24 @@ impl Simd for Avx2 {
         registers!(_mm256_blendv_ps(b, a, m))
     }
 
+    // Within each half first, then the four pairs into order.
     #[inline(always)]
     fn deinterleave(self, a: __m256, b: __m256) -> (__m256, __m256) {
         registers!({
-            // Within each half first, then the four pairs into order.
-            let even = _mm256_shuffle_ps::<0b10_00_10_00>(a, b);
-            let odd = _mm256_shuffle_ps::<0b11_01_11_01>(a, b);
-            let order = |v| _mm256_castpd_ps(_mm256_permute4x64_pd::<0b11_01_10_00>(_mm256_castps_pd(v)));
-            (order(even), order(odd))
+            let even = _mm256_castps_pd(_mm256_shuffle_ps::<0b10_00_10_00>(a, b));
+            let odd = _mm256_castps_pd(_mm256_shuffle_ps::<0b11_01_11_01>(a, b));
+            (
+                _mm256_castpd_ps(_mm256_permute4x64_pd::<0b11_01_10_00>(even)),
+                _mm256_castpd_ps(_mm256_permute4x64_pd::<0b11_01_10_00>(odd)),
+            )
+        })
+    }
+
+    #[inline(always)]
+    fn interleave(self, a: __m256, b: __m256) -> (__m256, __m256) {
+        registers!({
+            let (low, high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+            (_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high))
         })
     }
 

@@ -21,17 +21,6 @@ impl Avx512 {
             && is_x86_feature_detected!("f16c");
         detected.then_some(Self(()))
     }
-
-    /// Runs `op` compiled with this level's instructions.
-    #[inline]
-    pub(super) fn vectorize<O: SimdOp>(self, op: O) -> O::Output {
-        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
-        fn compiled<O: SimdOp>(token: Avx512, op: O) -> O::Output {
-            op.run(token)
-        }
-        // SAFETY: the token exists only where detection found the features that `compiled` enables.
-        unsafe { compiled(self, op) }
-    }
 }
 
 /// Evaluates an expression of intrinsics that touch no memory.
@@ -55,6 +44,7 @@ fn first(n: usize) -> __mmask16 {
 
 impl Simd for Avx512 {
     const LANES: usize = 16;
+    const REGISTERS: usize = 32;
     type F32 = __m512;
     type Mask = __mmask16;
 
@@ -101,6 +91,13 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn load_u8(self, s: &[u8]) -> __m512 {
+        let p = s[..16].as_ptr();
+        // SAFETY: the slice above checked that 16 bytes are there, and the load takes any alignment; the token proves AVX-512F.
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(p.cast()))) }
+    }
+
+    #[inline(always)]
     unsafe fn load_ptr(self, p: *const f32) -> __m512 {
         // SAFETY: the caller promises sixteen readable floats at `p`; the token proves AVX-512F.
         unsafe { _mm512_loadu_ps(p) }
@@ -117,6 +114,16 @@ impl Simd for Avx512 {
         let p = s[..16].as_mut_ptr();
         // SAFETY: the slice above checked that 16 bytes are there, which is what the store writes, at any alignment.
         unsafe { _mm_storeu_si128(p.cast(), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v))) }
+    }
+
+    #[inline]
+    fn vectorize<O: SimdOp>(self, op: O) -> O::Output {
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
+        fn compiled<O: SimdOp>(token: Avx512, op: O) -> O::Output {
+            op.run(token)
+        }
+        // SAFETY: the token exists only where detection found the features that `compiled` enables.
+        unsafe { compiled(self, op) }
     }
 
     #[inline(always)]
@@ -183,6 +190,11 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn eq(self, a: __m512, b: __m512) -> __mmask16 {
+        registers!(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b))
+    }
+
+    #[inline(always)]
     fn is_nan(self, a: __m512) -> __mmask16 {
         registers!(_mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a))
     }
@@ -198,6 +210,16 @@ impl Simd for Avx512 {
             let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
             let odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
             (_mm512_permutex2var_ps(a, even, b), _mm512_permutex2var_ps(a, odd, b))
+        })
+    }
+
+    // Indices of 16 and more name lanes of `b`.
+    #[inline(always)]
+    fn interleave(self, a: __m512, b: __m512) -> (__m512, __m512) {
+        registers!({
+            let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            let high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+            (_mm512_permutex2var_ps(a, low, b), _mm512_permutex2var_ps(a, high, b))
         })
     }
 

@@ -3,7 +3,7 @@
 
 use wide::{f32x8, u32x8};
 
-use super::Simd;
+use super::{Simd, SimdOp};
 
 /// The token of the portable level, which every machine has.
 #[derive(Clone, Copy, Debug)]
@@ -21,9 +21,16 @@ fn widen_half(h: u16) -> f32 {
 
 impl Simd for Portable {
     const LANES: usize = 8;
+    /// Sixteen registers of four lanes on plain x86-64 and wasm, of eight with AVX; thirty-two of four on NEON.
+    const REGISTERS: usize = if cfg!(any(target_feature = "avx", target_feature = "neon")) { 16 } else { 8 };
     type F32 = f32x8;
     /// Each lane all ones or all zeros.
     type Mask = f32x8;
+
+    #[inline]
+    fn vectorize<O: SimdOp>(self, op: O) -> O::Output {
+        op.run(self)
+    }
 
     #[inline(always)]
     fn splat(self, x: f32) -> f32x8 {
@@ -71,6 +78,12 @@ impl Simd for Portable {
             *lane = widen_half(u16::from_le_bytes([b[0], b[1]]));
         }
         f32x8::new(lanes)
+    }
+
+    #[inline(always)]
+    fn load_u8(self, s: &[u8]) -> f32x8 {
+        let bytes: &[u8; 8] = s[..8].try_into().expect("eight bytes");
+        f32x8::new(bytes.map(f32::from))
     }
 
     #[inline(always)]
@@ -146,6 +159,11 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn eq(self, a: f32x8, b: f32x8) -> f32x8 {
+        a.simd_eq(b)
+    }
+
+    #[inline(always)]
     fn is_nan(self, a: f32x8) -> f32x8 {
         a.is_nan()
     }
@@ -171,6 +189,15 @@ impl Simd for Portable {
         (
             f32x8::new([a[0], a[2], a[4], a[6], b[0], b[2], b[4], b[6]]),
             f32x8::new([a[1], a[3], a[5], a[7], b[1], b[3], b[5], b[7]]),
+        )
+    }
+
+    #[inline(always)]
+    fn interleave(self, a: f32x8, b: f32x8) -> (f32x8, f32x8) {
+        let (a, b) = (a.as_array(), b.as_array());
+        (
+            f32x8::new([a[0], b[0], a[1], b[1], a[2], b[2], a[3], b[3]]),
+            f32x8::new([a[4], b[4], a[5], b[5], a[6], b[6], a[7], b[7]]),
         )
     }
 
