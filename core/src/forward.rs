@@ -1,1 +1,380 @@
-//! One run through the plan: every node in order, tensors freed as soon as nobody needs them.
+//! One run through a [`Plan`]: every step in order, storages freed as soon as nobody needs them.
+//!
+//! ```text
+//! input ─▶ step ─▶ storage ─▶ step ─▶ … ─▶ kept tensors and switches = Trace
+//!            ▲        └─ after its last reader ─▶ Pool ─┐
+//!            └──────────────── next storage ◀───────────┘
+//! ```
+//! Storages come from a pool that outlives the run: kernels need initialised memory, and zeroing it anew for every
+//! layer would cost more than many layers do.
+
+use switchback_kernels::conv2d::{Activation, conv2d};
+use switchback_kernels::pointwise::{Pointwise, add_assign, affine, pointwise, pointwise_in_place};
+use switchback_kernels::view::Layout;
+use switchback_kernels::{Maps, MapsMut, avg_pool2d, conv_transpose2d, global_pool, linear, lrn, max_pool2d, softmax};
+
+use crate::error::{Error, Result};
+use crate::network::{Layer, Network, NodeId};
+use crate::plan::{Plan, Step};
+use crate::session::Session;
+use crate::session::packed;
+use crate::tensor::{Shape, Tensor};
+use crate::trace::{Keep, Switches, Trace};
+
+/// Buffers to be used again. What stands in them is left over from before.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    free: Vec<Vec<f32>>,
+    idle: Vec<Vec<f32>>,
+}
+
+impl Pool {
+    /// At least `len` initialised numbers; at most a quarter more where the caller wants to keep them.
+    pub(crate) fn take(&mut self, len: usize, to_keep: bool) -> Vec<f32> {
+        let most = if to_keep { len + len / 4 } else { usize::MAX };
+        for list in [&mut self.free, &mut self.idle] {
+            let fits = (0..list.len()).filter(|&i| (len..=most).contains(&list[i].len()));
+            if let Some(i) = fits.min_by_key(|&i| list[i].len()) {
+                return list.swap_remove(i);
+            }
+        }
+        vec![0.0; len]
+    }
+
+    /// Takes a buffer back.
+    pub(crate) fn give(&mut self, buffer: Vec<f32>) {
+        self.free.push(buffer);
+    }
+
+    /// Ends a run: what this run had no use for is released.
+    pub(crate) fn end(&mut self) {
+        self.idle = std::mem::take(&mut self.free);
+    }
+}
+
+/// Runs `input` through `plan`.
+pub(crate) fn run(session: &Session, input: &Tensor, keep: &Keep, plan: &Plan, pool: &mut Pool) -> Result<Trace> {
+    let nodes = session.network().nodes().len();
+    let mut run = Run {
+        session,
+        network: session.network(),
+        plan,
+        keep,
+        input,
+        buffers: (0..plan.storages.len()).map(|_| None).collect(),
+        switches: (0..nodes).map(|_| None).collect(),
+    };
+    for step in &plan.steps {
+        run.step(step, pool)?;
+        for &storage in &step.free {
+            pool.give(run.buffers[storage].take().expect("freed once, after it was written"));
+        }
+    }
+    if let Some(step) = plan.steps.last() {
+        run.check_last(step)?;
+    }
+    Ok(run.into_trace(pool))
+}
+
+struct Run<'a> {
+    session: &'a Session,
+    network: &'a Network,
+    plan: &'a Plan,
+    keep: &'a Keep,
+    input: &'a Tensor,
+    buffers: Vec<Option<Vec<f32>>>,
+    switches: Vec<Option<Switches>>,
+}
+
+impl Run<'_> {
+    /// The storage that holds `id`, from the node's first number on.
+    fn data(&self, id: NodeId) -> &[f32] {
+        let place = self.plan.place(id);
+        let storage = match place.storage {
+            0 => &self.input.data,
+            s => self.buffers[s].as_ref().expect("inputs were computed and are not yet freed"),
+        };
+        &storage[place.offset..]
+    }
+
+    fn layout(&self, id: NodeId) -> Layout {
+        self.plan.layout(self.network, id, self.input.batch)
+    }
+
+    fn maps(&self, id: NodeId) -> Maps<'_> {
+        Maps::with_layout(self.data(id), self.layout(id))
+    }
+
+    /// All numbers of `id`, pictures one after the other. Never a part of a concatenation: those only it reads.
+    fn numbers(&self, id: NodeId) -> &[f32] {
+        &self.data(id)[..self.input.batch * self.network.node(id).shape.len()]
+    }
+
+    fn step(&mut self, step: &Step, pool: &mut Pool) -> Result<()> {
+        let place = self.plan.place(step.output);
+        if matches!(self.network.node(step.node).layer, Layer::Identity | Layer::Flatten) {
+            return Ok(());
+        }
+        let storage = &self.plan.storages[place.storage];
+        let mut buffer = match self.buffers[place.storage].take() {
+            Some(buffer) => buffer,
+            None => pool.take(self.input.batch * storage.len, !storage.kept.is_empty()),
+        };
+        let switches = self.compute(step, &mut buffer[place.offset..])?;
+        self.buffers[place.storage] = Some(buffer);
+        self.switches[step.node] = switches;
+        Ok(())
+    }
+
+    /// Runs the step's layer into `data`, which begins with the output's first number.
+    fn compute(&self, step: &Step, data: &mut [f32]) -> Result<Option<Switches>> {
+        let cpu = self.session.cpu();
+        let packed = self.session.packed();
+        let node = self.network.node(step.node);
+        let batch = self.input.batch;
+        let shape = self.network.node(step.output).shape;
+        let layout = self.layout(step.output);
+        let from = |i: usize| node.inputs[i];
+        let activation = if step.relu { Activation::Relu } else { Activation::None };
+        match &node.layer {
+            Layer::Input { .. } | Layer::Identity | Layer::Flatten => unreachable!("computes nothing"),
+            Layer::Conv2d { .. } => {
+                let conv = packed::conv(self.network, step.node);
+                let (filters, bias) = match step.affine {
+                    None => (packed.conv2d(step.node)?, packed.bias(step.node)?),
+                    Some(affine) => {
+                        let (filters, bias) = packed.folded(step.node, affine)?;
+                        (filters, Some(bias))
+                    }
+                };
+                let out = MapsMut::with_layout(data, layout);
+                conv2d(cpu, &conv, filters, bias, activation, self.maps(from(0)), out);
+            }
+            Layer::ConvTranspose2d { .. } => {
+                let conv = packed::conv(self.network, step.node);
+                let (filters, bias) = (packed.conv_transpose2d(step.node)?, packed.bias(step.node)?);
+                let out = MapsMut::with_layout(data, layout);
+                conv_transpose2d::conv_transpose2d(cpu, &conv, filters, bias, self.maps(from(0)), out);
+            }
+            Layer::Linear { weight, .. } => {
+                let linear = packed::linear(self.network, step.node);
+                let (weights, bias) = (packed.view(*weight), packed.bias(step.node)?);
+                let y = &mut data[..batch * shape.len()];
+                linear::linear(cpu, &linear, weights, bias, activation, self.numbers(from(0)), y);
+                if !is_finite(y) {
+                    return Err(self.why_not_finite(step));
+                }
+            }
+            Layer::Affine { .. } => {
+                let (scale, shift) = packed.affine(step.node)?;
+                affine(cpu, scale, Some(shift), self.maps(from(0)), MapsMut::with_layout(data, layout));
+            }
+            Layer::Relu => self.pointwise(step, Pointwise::Relu, data, layout),
+            Layer::LeakyRelu { slope } => self.pointwise(step, Pointwise::LeakyRelu(*slope), data, layout),
+            Layer::Clip { min, max } => self.pointwise(step, Pointwise::Clip(*min, *max), data, layout),
+            Layer::MaxPool2d { geometry, .. } => {
+                let mut switches = self.keep.switches[step.node].then(|| vec![0u8; batch * shape.len()]);
+                let maps = switches.as_mut().map(|s| MapsMut::new(s, batch, shape.c, shape.size()));
+                let out = MapsMut::with_layout(data, layout);
+                max_pool2d::max_pool2d(cpu, geometry, self.maps(from(0)), out, maps);
+                return Ok(switches.map(Switches::Window));
+            }
+            Layer::AvgPool2d { geometry, count_include_pad, .. } => {
+                let out = MapsMut::with_layout(data, layout);
+                avg_pool2d::avg_pool2d(cpu, geometry, *count_include_pad, self.maps(from(0)), out);
+            }
+            Layer::GlobalAvgPool => {
+                global_pool::global_avg_pool(cpu, self.maps(from(0)), &mut data[..batch * shape.len()]);
+            }
+            Layer::GlobalMaxPool => {
+                let mut places = self.keep.switches[step.node].then(|| vec![0u32; batch * shape.len()]);
+                let out = &mut data[..batch * shape.len()];
+                global_pool::global_max_pool(cpu, self.maps(from(0)), out, places.as_deref_mut());
+                return Ok(places.map(Switches::Global));
+            }
+            Layer::Lrn { .. } => {
+                let constants = packed::lrn(self.network, step.node);
+                lrn::lrn(cpu, &constants, self.maps(from(0)), MapsMut::with_layout(data, layout));
+            }
+            Layer::Concat => self.concat(step, data, layout),
+            Layer::Add => {
+                let mut out = MapsMut::with_layout(data, layout);
+                let first = match step.in_place {
+                    Some(input) => input,
+                    None => {
+                        pointwise(cpu, Pointwise::Copy, self.maps(from(0)), out.reborrow());
+                        from(0)
+                    }
+                };
+                let at = node.inputs.iter().position(|&i| i == first).expect("one of the inputs");
+                for (_, &input) in node.inputs.iter().enumerate().filter(|&(i, _)| i != at) {
+                    add_assign(cpu, self.maps(input), out.reborrow());
+                }
+            }
+            Layer::Pad { pads, value } => pad(*pads, *value, self.maps(from(0)), MapsMut::with_layout(data, layout)),
+            Layer::Softmax { flat } | Layer::LogSoftmax { flat } => {
+                let data = &mut data[..batch * shape.len()];
+                if step.in_place.is_none() {
+                    data.copy_from_slice(self.numbers(from(0)));
+                }
+                let (len, stride) = if *flat { (shape.len(), 1) } else { (shape.c, shape.h * shape.w) };
+                if matches!(node.layer, Layer::Softmax { .. }) {
+                    softmax::softmax(cpu, data, len, stride);
+                } else {
+                    softmax::log_softmax(cpu, data, len, stride);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn pointwise(&self, step: &Step, f: Pointwise, data: &mut [f32], layout: Layout) {
+        let out = MapsMut::with_layout(data, layout);
+        match step.in_place {
+            Some(_) => pointwise_in_place(self.session.cpu(), f, out),
+            None => {
+                let input = self.network.node(step.node).inputs[0];
+                pointwise(self.session.cpu(), f, self.maps(input), out);
+            }
+        }
+    }
+
+    /// Copies those inputs that were not written in place.
+    fn concat(&self, step: &Step, data: &mut [f32], layout: Layout) {
+        let mut out = MapsMut::with_layout(data, layout);
+        let mut channel = 0;
+        for &input in &self.network.node(step.node).inputs {
+            let to = channel + self.network.node(input).shape.c;
+            if self.plan.place(input).storage != self.plan.place(step.output).storage {
+                let part = out.reborrow().channel_range(channel, to);
+                pointwise(self.session.cpu(), Pointwise::Copy, self.maps(input), part);
+            }
+            channel = to;
+        }
+    }
+
+    /// The furthest result must be finite. Only linear layers are looked at before it: their weights are never packed,
+    /// hence never checked, and whatever else is not finite reaches the last node.
+    fn check_last(&self, step: &Step) -> Result<()> {
+        let shape = self.network.node(step.output).shape;
+        // A part of nothing: the last step's output has a storage of its own, unless only its switches were wanted.
+        let padded = matches!(self.network.node(step.node).layer, Layer::Pad { value, .. } if !value.is_finite());
+        let place = self.plan.place(step.output);
+        let data = match place.storage {
+            0 => return Ok(()),
+            s => self.buffers[s].as_deref(),
+        };
+        match data {
+            Some(data) if !padded && !is_finite(&data[..self.input.batch * shape.len()]) => {
+                Err(self.why_not_finite(step))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Why `step` gave NaN or infinity: its weights, the input, or sheer size.
+    fn why_not_finite(&self, step: &Step) -> Error {
+        let packed = self.session.packed();
+        let node = self.network.node(step.node);
+        if let Err(e) = node.layer.weights().into_iter().try_for_each(|w| packed.check_finite(step.node, w)) {
+            return e;
+        }
+        let input = &self.input.data;
+        if let Some(i) = input.iter().position(|x| !x.is_finite()) {
+            return Error::Invalid(format!("the input holds {} at element {i}", input[i]));
+        }
+        Error::Overflow {
+            node: self.network.node(step.output).name.clone(),
+            why: "weights and input are finite but too large; is the preprocessing the one that the network was trained with?"
+                .into(),
+        }
+    }
+
+    fn into_trace(mut self, pool: &mut Pool) -> Trace {
+        let batch = self.input.batch;
+        let mut tensors: Vec<Option<Tensor>> = (0..self.network.nodes().len()).map(|_| None).collect();
+        for (s, storage) in self.plan.storages.iter().enumerate() {
+            let Some((&last, others)) = storage.kept.split_last() else { continue };
+            let len = batch * storage.len;
+            let mut data = match self.buffers[s].take() {
+                Some(data) => data,
+                None => self.input.data.clone(),
+            };
+            data.truncate(len);
+            for &id in others {
+                tensors[id] = Some(Tensor { batch, shape: self.network.node(id).shape, data: data.clone() });
+            }
+            tensors[last] = Some(Tensor { batch, shape: self.network.node(last).shape, data });
+        }
+        self.buffers.into_iter().flatten().for_each(|b| pool.give(b));
+        Trace { batch, tensors, switches: self.switches }
+    }
+}
+
+/// `value` around `input`.
+fn pad(pads: [usize; 4], value: f32, input: Maps<'_>, mut out: MapsMut<'_>) {
+    let [height, width] = input.full();
+    let [full_height, _] = out.full();
+    for n in 0..input.batch() {
+        for c in 0..input.channels() {
+            for y in 0..full_height {
+                let row = out.row_mut(n, c, y);
+                match y.checked_sub(pads[0]).filter(|&y| y < height) {
+                    None => row.fill(value),
+                    Some(y) => {
+                        row[..pads[1]].fill(value);
+                        row[pads[1]..pads[1] + width].copy_from_slice(input.row(n, c, y));
+                        row[pads[1] + width..].fill(value);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Neither NaN nor infinity among `data`; without an early exit, so that it runs on vectors.
+fn is_finite(data: &[f32]) -> bool {
+    const EXPONENT: u32 = 0x7f80_0000;
+    data.chunks(4096).all(|chunk| !chunk.iter().fold(false, |bad, x| bad | (x.to_bits() & EXPONENT == EXPONENT)))
+}
+
+/// Bytes that the kept switches of one picture take.
+pub(crate) fn switch_bytes(network: &Network, keep: &Keep) -> usize {
+    let bytes = |id: NodeId, shape: Shape| match network.node(id).layer {
+        Layer::MaxPool2d { .. } => shape.len(),
+        Layer::GlobalMaxPool => shape.len() * size_of::<u32>(),
+        _ => 0,
+    };
+    (0..network.nodes().len()).filter(|&id| keep.switches[id]).map(|id| bytes(id, network.node(id).shape)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_what_is_not_finite() {
+        let mut data = vec![1.0f32; 10_000];
+        data[3] = f32::MAX;
+        assert!(is_finite(&data));
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            data[9_999] = bad;
+            assert!(!is_finite(&data));
+        }
+    }
+
+    #[test]
+    fn the_pool_gives_the_closest_and_forgets_what_nobody_took() {
+        let mut pool = Pool::default();
+        for len in [10, 100, 1000] {
+            pool.give(vec![0.0; len]);
+        }
+        pool.end();
+        assert_eq!(pool.take(50, false).len(), 100);
+        assert_eq!(pool.take(500, true).len(), 500);
+        assert_eq!(pool.take(900, true).len(), 1000);
+        pool.give(vec![0.0; 100]);
+        pool.end();
+        assert_eq!(pool.take(5, false).len(), 100);
+    }
+}

@@ -3,6 +3,7 @@
 //! Every tensor of the model file that a run passes through is a node of its own and keeps its name; what may run
 //! fused (convolution, batch normalisation, ReLU) is the plan's affair, so that every name stays addressable.
 
+pub mod count;
 pub mod layer;
 pub mod shape;
 pub mod zoo;
@@ -206,7 +207,11 @@ impl Network {
                 near: text::near(wanted, self.nodes.iter().map(|n| n.name.as_str()), 6),
                 ambiguous: false,
             }),
-            _ => Err(Error::Layer { wanted: wanted.to_owned(), near: names(&holds[..holds.len().min(12)]), ambiguous: true }),
+            _ => Err(Error::Layer {
+                wanted: wanted.to_owned(),
+                near: names(&holds[..holds.len().min(12)]),
+                ambiguous: true,
+            }),
         }
     }
 }

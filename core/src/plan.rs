@@ -1,1 +1,393 @@
-//! How each node of a network runs: which chains run fused, which algorithm a convolution takes, what it costs.
+//! How a run goes through a network: which chains run fused, and where each tensor lies.
+//!
+//! ```text
+//! nodes     conv ─ affine ─ relu ─┐                one step: scale folded into the packed filters, ReLU in the store
+//!           conv ─ relu ──────────┴ concat ─ drop  both steps write into concat's storage; drop is another name of it
+//! storages  [input] [ concat = drop ] …            freed after their last reader, unless a name of theirs is kept
+//! ```
+//! A plan belongs to one [`Keep`]: a tensor that is kept is computed for itself, so the names of a network never
+//! disappear. It depends on the network and the `Keep` alone, never on the batch or the threads; hence the same `Keep`
+//! gives the same bits. Every convolution runs as im2col GEMM, which gives equal patches equal numbers.
+
+use switchback_kernels::Window;
+use switchback_kernels::view::Layout;
+
+use crate::network::{Layer, Network, NodeId};
+use crate::trace::Keep;
+
+/// Index of a storage; 0 is the caller's input, which is only read.
+pub(crate) type StorageId = usize;
+
+/// One call of a kernel (or none: another name for a tensor).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Step {
+    /// The node whose layer runs.
+    pub(crate) node: NodeId,
+    /// A following [`Layer::Affine`] that is folded into the filters.
+    pub(crate) affine: Option<NodeId>,
+    /// A following ReLU runs in the store.
+    pub(crate) relu: bool,
+    /// The last node of the chain: whose tensor comes out.
+    pub(crate) output: NodeId,
+    /// Runs in the storage of this input.
+    pub(crate) in_place: Option<NodeId>,
+    /// Storages that nobody reads any more afterwards.
+    pub(crate) free: Vec<StorageId>,
+}
+
+/// Where a node's tensor lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// In which storage.
+    pub(crate) storage: StorageId,
+    /// Numbers before it, of each picture.
+    pub(crate) offset: usize,
+}
+
+/// Numbers that live together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Storage {
+    /// Numbers a picture.
+    pub(crate) len: usize,
+    /// Nodes whose tensor it is and which the caller keeps.
+    pub(crate) kept: Vec<NodeId>,
+    /// All nodes whose tensor or part it is.
+    members: Vec<NodeId>,
+}
+
+/// The steps of one run.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) storages: Vec<Storage>,
+    places: Vec<Option<Place>>,
+}
+
+impl Plan {
+    /// Plans to compute what `keep` asks for and nothing else.
+    pub(crate) fn new(network: &Network, keep: &Keep) -> Self {
+        let mut needed = vec![false; network.nodes().len()];
+        needed[0] = true;
+        for id in (0..needed.len()).rev() {
+            needed[id] |= keep.tensors[id] || keep.switches[id];
+            if needed[id] {
+                network.node(id).inputs.iter().for_each(|&i| needed[i] = true);
+            }
+        }
+        let graph = Graph { network, keep, needed };
+        let mut steps = graph.steps();
+        let parts = graph.parts(&steps);
+        let (storages, places) = graph.place(&mut steps, &parts);
+        let mut plan = Self { steps, storages, places };
+        plan.free_early(network);
+        plan
+    }
+
+    /// Where the tensor of `id` lies; nodes inside a fused chain have no place.
+    pub(crate) fn place(&self, id: NodeId) -> Place {
+        self.places[id].expect("only computed nodes are asked for")
+    }
+
+    /// How the tensor of `id` lies in its storage, for `batch` pictures; starts at `batch`-independent
+    /// [`Place::offset`].
+    pub(crate) fn layout(&self, network: &Network, id: NodeId, batch: usize) -> Layout {
+        let shape = network.node(id).shape;
+        Layout {
+            batch,
+            channels: shape.c,
+            full: shape.size(),
+            window: Window::full(shape.size()),
+            strides: [self.storages[self.place(id).storage].len, shape.h * shape.w, shape.w],
+        }
+    }
+
+    /// The most numbers a picture that live at the same time, the input not counted.
+    pub(crate) fn peak(&self) -> usize {
+        let mut live = vec![false; self.storages.len()];
+        let (mut now, mut most) = (0, 0);
+        for step in &self.steps {
+            let storage = self.place(step.output).storage;
+            if storage != 0 && !live[storage] {
+                live[storage] = true;
+                now += self.storages[storage].len;
+                most = most.max(now);
+            }
+            for &s in &step.free {
+                now -= self.storages[s].len;
+            }
+        }
+        most + self.storages[0].kept.len() * self.storages[0].len
+    }
+
+    fn free_early(&mut self, network: &Network) {
+        let mut last = vec![None; self.storages.len()];
+        for (i, step) in self.steps.iter().enumerate() {
+            for &id in network.node(step.node).inputs.iter().chain([&step.output]) {
+                last[self.place(id).storage] = Some(i);
+            }
+        }
+        for (storage, last) in last.into_iter().enumerate().skip(1) {
+            if let Some(step) = last.filter(|_| self.storages[storage].kept.is_empty()) {
+                self.steps[step].free.push(storage);
+            }
+        }
+    }
+}
+
+/// What the planning passes look at.
+struct Graph<'a> {
+    network: &'a Network,
+    keep: &'a Keep,
+    needed: Vec<bool>,
+}
+
+impl Graph<'_> {
+    /// The consumers of `id` that this run computes.
+    fn consumers(&self, id: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+        self.network.consumers(id).iter().copied().filter(|&c| self.needed[c])
+    }
+
+    /// The node that alone reads `id`, where `id` itself is not kept.
+    fn sole_consumer(&self, id: NodeId) -> Option<NodeId> {
+        let mut consumers = self.consumers(id);
+        consumers.next().filter(|_| !self.keep.tensors[id] && consumers.next().is_none())
+    }
+
+    /// Chains of convolution, affine and ReLU become one step; every other node is a step of its own.
+    fn steps(&self) -> Vec<Step> {
+        let mut absorbed = vec![false; self.needed.len()];
+        let mut steps = Vec::new();
+        for id in (0..self.needed.len()).filter(|&id| self.needed[id]) {
+            if absorbed[id] || matches!(self.network.node(id).layer, Layer::Input { .. }) {
+                continue;
+            }
+            let mut step = Step { node: id, affine: None, relu: false, output: id, in_place: None, free: Vec::new() };
+            let layer = &self.network.node(id).layer;
+            if let (Layer::Conv2d { .. }, Some(next)) = (layer, self.sole_consumer(id))
+                && matches!(self.network.node(next).layer, Layer::Affine { .. })
+            {
+                step.affine = Some(next);
+                step.output = next;
+                absorbed[next] = true;
+            }
+            if let (Layer::Conv2d { .. } | Layer::Linear { .. }, Some(next)) = (layer, self.sole_consumer(step.output))
+                && matches!(self.network.node(next).layer, Layer::Relu)
+            {
+                step.relu = true;
+                step.output = next;
+                absorbed[next] = true;
+            }
+            steps.push(step);
+        }
+        steps
+    }
+
+    /// For tensors that only a concatenation reads: the concatenated tensor that they are written into, and at which
+    /// of its channels.
+    fn parts(&self, steps: &[Step]) -> Vec<Option<(NodeId, usize)>> {
+        let mut parts: Vec<Option<(NodeId, usize)>> = vec![None; self.needed.len()];
+        let mut producer = vec![None; self.needed.len()];
+        for step in steps {
+            producer[step.output] = Some(step.node);
+        }
+        // Outer concatenations before those that feed them.
+        for concat in steps.iter().rev().map(|s| s.node) {
+            let node = self.network.node(concat);
+            if !matches!(node.layer, Layer::Concat) {
+                continue;
+            }
+            let (root, mut channel) = parts[concat].unwrap_or((concat, 0));
+            for &input in &node.inputs {
+                let alone = self.sole_consumer(input) == Some(concat)
+                    && node.inputs.iter().filter(|&&i| i == input).count() == 1;
+                let strided = producer[input].is_some_and(|p| writes_maps(&self.network.node(p).layer));
+                if alone && strided {
+                    parts[input] = Some((root, channel));
+                }
+                channel += self.network.node(input).shape.c;
+            }
+        }
+        parts
+    }
+
+    /// Gives every step's output a place: a part of a concatenation, its input's own, or a storage for itself.
+    fn place(&self, steps: &mut [Step], parts: &[Option<(NodeId, usize)>]) -> (Vec<Storage>, Vec<Option<Place>>) {
+        let mut places: Vec<Option<Place>> = vec![None; self.needed.len()];
+        let mut storages =
+            vec![Storage { len: self.network.input_shape().len(), kept: Vec::new(), members: Vec::new() }];
+        let mut join = |storages: &mut Vec<Storage>, places: &mut Vec<Option<Place>>, id: NodeId, place: Place| {
+            places[id] = Some(place);
+            storages[place.storage].members.push(id);
+            if self.keep.tensors[id] {
+                storages[place.storage].kept.push(id);
+            }
+        };
+        join(&mut storages, &mut places, 0, Place { storage: 0, offset: 0 });
+        let mut roots: Vec<Option<StorageId>> = vec![None; self.needed.len()];
+        for step in steps {
+            let node = self.network.node(step.node);
+            let at = |id: NodeId| places[id].expect("inputs come before their consumers");
+            step.in_place = match node.layer {
+                Layer::Add
+                | Layer::Relu
+                | Layer::LeakyRelu { .. }
+                | Layer::Clip { .. }
+                | Layer::Softmax { .. }
+                | Layer::LogSoftmax { .. }
+                    if parts[step.output].is_none() =>
+                {
+                    node.inputs.iter().copied().find(|&i| {
+                        node.inputs.iter().filter(|&&j| j == i).count() == 1
+                            && self.last_reader(&storages[at(i).storage], at(i).storage, step.node)
+                    })
+                }
+                _ => None,
+            };
+            let place = match (&node.layer, step.in_place) {
+                (_, Some(input)) => at(input),
+                (Layer::Identity | Layer::Flatten, None) => at(node.inputs[0]),
+                _ => {
+                    let (root, channel) = parts[step.output].unwrap_or((step.output, 0));
+                    let shape = self.network.node(root).shape;
+                    let storage = *roots[root].get_or_insert_with(|| {
+                        storages.push(Storage { len: shape.len(), kept: Vec::new(), members: Vec::new() });
+                        storages.len() - 1
+                    });
+                    Place { storage, offset: channel * shape.h * shape.w }
+                }
+            };
+            join(&mut storages, &mut places, step.output, place);
+        }
+        (storages, places)
+    }
+
+    /// Whether `node` may overwrite `storage`: nobody keeps it and everybody else who reads it is another name of it.
+    fn last_reader(&self, storage: &Storage, id: StorageId, node: NodeId) -> bool {
+        id != 0
+            && storage.kept.is_empty()
+            && storage.members.iter().all(|&m| self.consumers(m).all(|c| c == node || storage.members.contains(&c)))
+    }
+}
+
+/// Layers whose kernels write maps with strides, and so may write into a part of a larger tensor.
+fn writes_maps(layer: &Layer) -> bool {
+    match layer {
+        Layer::Conv2d { .. }
+        | Layer::ConvTranspose2d { .. }
+        | Layer::Affine { .. }
+        | Layer::Relu
+        | Layer::LeakyRelu { .. }
+        | Layer::Clip { .. }
+        | Layer::MaxPool2d { .. }
+        | Layer::AvgPool2d { .. }
+        | Layer::Lrn { .. }
+        | Layer::Concat
+        | Layer::Add
+        | Layer::Pad { .. } => true,
+        Layer::Input { .. }
+        | Layer::Linear { .. }
+        | Layer::GlobalAvgPool
+        | Layer::GlobalMaxPool
+        | Layer::Flatten
+        | Layer::Identity
+        | Layer::Softmax { .. }
+        | Layer::LogSoftmax { .. } => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::{NodeSpec, WeightId};
+    use crate::tensor::Shape;
+    use switchback_kernels::Geometry;
+
+    fn conv(out: usize) -> Layer {
+        Layer::Conv2d {
+            geometry: Geometry::square(1, 1, 0),
+            out_channels: out,
+            groups: 1,
+            weight: WeightId(0),
+            bias: None,
+        }
+    }
+
+    /// input ─ conv a ─ bn ─ relu ─┬ concat ─ drop ─ pool
+    ///       └ conv b ─ relu ───────┘
+    fn network() -> Network {
+        let spec =
+            |name: &str, layer: Layer, inputs: &[usize]| NodeSpec { name: name.into(), layer, inputs: inputs.into() };
+        let affine = Layer::Affine { scale: WeightId(0), shift: WeightId(0) };
+        let nodes = vec![
+            spec("input", Layer::Input { shape: Shape::new(2, 4, 4) }, &[]),
+            spec("a", conv(3), &[0]),
+            spec("bn", affine, &[1]),
+            spec("a_relu", Layer::Relu, &[2]),
+            spec("b", conv(5), &[0]),
+            spec("b_relu", Layer::Relu, &[4]),
+            spec("concat", Layer::Concat, &[3, 5]),
+            spec("drop", Layer::Identity, &[6]),
+            spec("pool", Layer::GlobalAvgPool, &[7]),
+        ];
+        Network::new(nodes, vec![8]).unwrap()
+    }
+
+    #[test]
+    fn chains_fuse_and_write_into_the_concatenation() {
+        let net = network();
+        let plan = Plan::new(&net, &Keep::nodes(&net, &[8]));
+        let runs: Vec<_> = plan.steps.iter().map(|s| (s.node, s.affine, s.relu, s.output)).collect();
+        assert_eq!(
+            runs,
+            [(1, Some(2), true, 3), (4, None, true, 5), (6, None, false, 6), (7, None, false, 7), (8, None, false, 8)]
+        );
+        let concat = plan.place(6).storage;
+        assert_eq!(plan.place(3), Place { storage: concat, offset: 0 });
+        assert_eq!(plan.place(5), Place { storage: concat, offset: 3 * 16 });
+        assert_eq!(plan.place(7).storage, concat);
+        assert_eq!(plan.storages.len(), 3);
+        assert_eq!(plan.steps[4].free, [concat]);
+        assert_eq!(plan.peak(), 8 * 16 + 8);
+    }
+
+    #[test]
+    fn a_kept_tensor_is_computed_for_itself() {
+        let net = network();
+        for kept in 1..8 {
+            let plan = Plan::new(&net, &Keep::nodes(&net, &[kept, 8]));
+            let place = plan.place(kept);
+            assert_eq!(place.offset, 0, "node {kept}");
+            assert_eq!(plan.storages[place.storage].kept, [kept]);
+            assert_eq!(plan.storages[place.storage].len, net.node(kept).shape.len());
+            assert!(plan.steps.iter().all(|s| !s.free.contains(&place.storage)));
+        }
+        // Nothing beyond the furthest kept node runs.
+        let plan = Plan::new(&net, &Keep::nodes(&net, &[2]));
+        assert_eq!(plan.steps.iter().map(|s| s.output).collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn overwrites_only_what_nobody_else_reads() {
+        let spec =
+            |name: &str, layer: Layer, inputs: &[usize]| NodeSpec { name: name.into(), layer, inputs: inputs.into() };
+        let net = Network::new(
+            vec![
+                spec("input", Layer::Input { shape: Shape::new(2, 4, 4) }, &[]),
+                spec("conv", conv(2), &[0]),
+                spec("same", Layer::Identity, &[1]),
+                spec("sum", Layer::Add, &[0, 2]),
+                spec("relu", Layer::Relu, &[3]),
+                spec("double", Layer::Add, &[4, 4]),
+            ],
+            vec![5],
+        )
+        .unwrap();
+        let in_place = |keep: &[usize]| {
+            let plan = Plan::new(&net, &Keep::nodes(&net, keep));
+            (3..6).map(|id| plan.steps.iter().find(|s| s.output == id).unwrap().in_place).collect::<Vec<_>>()
+        };
+        assert_eq!(in_place(&[5]), [Some(2), Some(3), None]);
+        assert_eq!(in_place(&[1, 5]), [None, Some(3), None]);
+        assert_eq!(in_place(&[3, 5]), [Some(2), None, None]);
+    }
+}

@@ -81,7 +81,14 @@ pub fn keep(_network: &Network, _layer: NodeId, _settings: &Settings) -> Keep {
 }
 
 /// Walks back from `seed` of `layer`, for picture `n` of the trace.
-pub fn project(_session: &Session, _trace: &Trace, _n: usize, _layer: NodeId, _seed: Seed, _settings: &Settings) -> Result<Projection> {
+pub fn project(
+    _session: &Session,
+    _trace: &Trace,
+    _n: usize,
+    _layer: NodeId,
+    _seed: Seed,
+    _settings: &Settings,
+) -> Result<Projection> {
     todo!()
 }
 

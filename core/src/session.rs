@@ -1,25 +1,39 @@
-//! A model made ready to run on one machine: packed weights (lazily), a plan, threads and a level.
+//! A model made ready to run on one machine: packed weights (lazily), a plan a run, threads and a level.
 
-use std::sync::Arc;
+pub(crate) mod packed;
 
-use switchback_kernels::Cpu;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::error::Result;
+use switchback_kernels::{Cpu, softmax};
+
+use crate::error::{Error, Result};
+use crate::forward::{self, Pool};
 use crate::model::Model;
+use crate::network::{Layer, Network, NodeId};
+use crate::plan::Plan;
 use crate::tensor::Tensor;
 use crate::trace::{Keep, Trace};
+use packed::Packed;
 
 /// A model ready to run. Shared freely between threads.
-#[derive(Debug)]
 pub struct Session {
     model: Arc<Model>,
     cpu: Cpu,
+    max_memory: Option<u64>,
+    packed: Packed,
+    pools: Mutex<Vec<Pool>>,
 }
 
 impl Session {
     /// Nothing is read or packed before the first run needs it. `max_memory` in bytes.
-    pub fn new(model: Arc<Model>, cpu: Cpu, _max_memory: Option<u64>) -> Result<Self> {
-        Ok(Self { model, cpu })
+    ///
+    /// # Errors
+    /// `Error::Shape` or `Error::Graph` where weights are missing or have other sizes than their layers need.
+    pub fn new(model: Arc<Model>, cpu: Cpu, max_memory: Option<u64>) -> Result<Self> {
+        packed::check_sizes(&model)?;
+        let packed = Packed::new(Arc::clone(&model), cpu.clone());
+        Ok(Self { model, cpu, max_memory, packed, pools: Mutex::default() })
     }
 
     /// The model.
@@ -27,23 +41,116 @@ impl Session {
         &self.model
     }
 
+    /// The model's network.
+    pub fn network(&self) -> &Network {
+        &self.model.network
+    }
+
     /// Level and threads.
     pub fn cpu(&self) -> &Cpu {
         &self.cpu
     }
 
+    /// The limit that runs must stay within, in bytes.
+    pub fn max_memory(&self) -> Option<u64> {
+        self.max_memory
+    }
+
+    pub(crate) fn packed(&self) -> &Packed {
+        &self.packed
+    }
+
     /// Runs `input` (any batch) as far as `keep` asks.
     ///
     /// # Errors
-    /// `Error::Input` for another shape; `Error::NonFinite`, `Error::Overflow` where weights or activations are not finite.
-    pub fn run(&self, _input: &Tensor, _keep: &Keep) -> Result<Trace> {
-        todo!()
+    /// `Error::Input` for another shape; `Error::Memory` before anything is computed; `Error::NonFinite`,
+    /// `Error::Overflow`, `Error::Invalid` where weights, activations or the input are not finite.
+    pub fn run(&self, input: &Tensor, keep: &Keep) -> Result<Trace> {
+        let shape = self.network().input_shape();
+        let fits = input.shape == shape && input.batch > 0 && input.data.len() == input.batch * shape.len();
+        if !fits {
+            let found = format!("{} × {} with {} numbers", input.batch, input.shape, input.data.len());
+            return Err(Error::Input { input: "input".into(), expected: shape, found });
+        }
+        let plan = Plan::new(self.network(), keep);
+        if let Some(limit) = self.max_memory {
+            let need = self.bytes(&plan, keep, input.batch);
+            if need > limit {
+                return Err(Error::Memory { what: format!("a run of {} picture(s)", input.batch), need, limit });
+            }
+        }
+        let mut pool = self.pools.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        let trace = forward::run(self, input, keep, &plan, &mut pool)?;
+        pool.end();
+        self.pools.lock().unwrap_or_else(PoisonError::into_inner).push(pool);
+        Ok(trace)
+    }
+
+    /// Estimate of the bytes that running `batch` pictures as far as `keep` asks takes beside the model file and the
+    /// input: packed filters, the most activations that live at one time, and kept switches.
+    pub fn memory(&self, keep: &Keep, batch: usize) -> u64 {
+        self.bytes(&Plan::new(self.network(), keep), keep, batch)
+    }
+
+    fn bytes(&self, plan: &Plan, keep: &Keep, batch: usize) -> u64 {
+        let network = self.network();
+        let filters: usize = plan
+            .steps
+            .iter()
+            .filter_map(|s| match network.node(s.node).layer {
+                Layer::Conv2d { weight, .. } | Layer::ConvTranspose2d { weight, .. } => Some(weight),
+                _ => None,
+            })
+            .map(|w| self.packed.view(w).len() * size_of::<f32>())
+            .sum();
+        let picture = plan.peak() * size_of::<f32>() + forward::switch_bytes(network, keep);
+        (filters + batch * picture) as u64
+    }
+
+    /// What a run must keep for [`Session::scores`]: the scores, and what the network's own softmax makes of them.
+    pub fn keep_scores(&self) -> Keep {
+        let nodes: Vec<NodeId> =
+            [Some(self.network().scores()), self.network().softmax()].into_iter().flatten().collect();
+        Keep::nodes(self.network(), &nodes)
     }
 
     /// Class scores and probabilities of every picture of `input`, `[batch][class]` each: the network's own softmax,
     /// or ours over its scores when it has none.
-    pub fn classify(&self, _input: &Tensor) -> Result<Scores> {
-        todo!()
+    pub fn classify(&self, input: &Tensor) -> Result<Scores> {
+        Ok(self.scores(&self.run(input, &self.keep_scores())?))
+    }
+
+    /// The same from a trace that holds at least [`Session::keep_scores`]; panics if it does not.
+    pub fn scores(&self, trace: &Trace) -> Scores {
+        let of = |id: NodeId| trace.tensor(id).expect("the run kept scores and probabilities");
+        let rows = |t: &Tensor| (0..t.batch).map(|n| t.picture(n).to_vec()).collect::<Vec<_>>();
+        let scores = rows(of(self.network().scores()));
+        let mut probabilities = match self.network().softmax() {
+            Some(id) => rows(of(id)),
+            None => scores.clone(),
+        };
+        for row in &mut probabilities {
+            match self.network().softmax().map(|id| &self.network().node(id).layer) {
+                Some(Layer::LogSoftmax { .. }) => row.iter_mut().for_each(|p| *p = p.exp()),
+                Some(_) => {}
+                None => {
+                    let len = row.len();
+                    softmax::softmax(&self.cpu, row, len, 1);
+                }
+            }
+        }
+        Scores { scores, probabilities }
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = &self.model.path;
+        f.debug_struct("Session")
+            .field("model", name)
+            .field("cpu", &self.cpu)
+            .field("max_memory", &self.max_memory)
+            .finish()
     }
 }
 

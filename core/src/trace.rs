@@ -17,7 +17,8 @@ pub struct Keep {
 impl Keep {
     /// These nodes' tensors, no switches.
     pub fn nodes(network: &Network, ids: &[NodeId]) -> Self {
-        let mut keep = Self { tensors: vec![false; network.nodes().len()], switches: vec![false; network.nodes().len()] };
+        let mut keep =
+            Self { tensors: vec![false; network.nodes().len()], switches: vec![false; network.nodes().len()] };
         for &id in ids {
             keep.tensors[id] = true;
         }

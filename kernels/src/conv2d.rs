@@ -1,10 +1,17 @@
 //! Convolution by virtual im2col and GEMM.
 //!
 //! out(n, o, y, x) = act(bias(o) + Σ_{c,ky,kx} w(o, c, ky, kx) · in(n, c, y·s − p + ky·d, x·s − p + kx·d))
+//!
+//! ```text
+//! filters, packed once      column matrix, never written       out, stored in place
+//!  O/G × (C/G·kh·kw)    ×    (C/G·kh·kw) × (N·cells)       =    O/G × (N·cells)      for each group G
+//! ```
 
-use crate::geometry::Geometry;
-use crate::view::{Maps, MapsMut, Weights};
 use crate::Cpu;
+use crate::gemm::{self, Epilogue, Output, PackedA, Product};
+use crate::geometry::Geometry;
+use crate::im2col::Im2col;
+use crate::view::{Maps, MapsMut, Weights};
 
 /// The constants of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,8 +26,28 @@ pub struct Conv2d {
     pub geometry: Geometry,
 }
 
+impl Conv2d {
+    /// Multiplications a filter makes for one output cell: C / groups · kh · kw.
+    pub fn taps(&self) -> usize {
+        self.in_channels / self.groups * self.geometry.kernel[0] * self.geometry.kernel[1]
+    }
+
+    /// Weights of all filters.
+    pub fn weights(&self) -> usize {
+        self.out_channels * self.taps()
+    }
+
+    pub(crate) fn check(&self, weights: Weights<'_>) {
+        let Self { in_channels, out_channels, groups, .. } = *self;
+        assert!(groups > 0, "a convolution without groups");
+        assert!(in_channels.is_multiple_of(groups), "{in_channels} channels in do not divide into {groups} groups");
+        assert!(out_channels.is_multiple_of(groups), "{out_channels} channels out do not divide into {groups} groups");
+        assert_eq!(weights.len(), self.weights(), "weights of {self:?}");
+    }
+}
+
 /// What is fused into the store, after the bias.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Activation {
     /// Nothing.
     #[default]
@@ -30,23 +57,66 @@ pub enum Activation {
 }
 
 /// Filters packed for one level; see [`pack`].
-pub struct PackedConv2d {}
+#[derive(Debug)]
+pub struct PackedConv2d {
+    conv: Conv2d,
+    groups: Vec<PackedA>,
+}
+
+impl PackedConv2d {
+    /// Memory that the packed filters take.
+    pub fn bytes(&self) -> usize {
+        self.groups.iter().map(PackedA::bytes).sum()
+    }
+}
 
 /// Packs filters `(out_channels, in_channels / groups, kernel)` for `cpu.level`; `scale` multiplies each output
 /// channel's filter (a folded batch normalisation).
-pub fn pack(_cpu: &Cpu, _conv: &Conv2d, _weights: Weights<'_>, _scale: Option<&[f32]>) -> PackedConv2d {
-    todo!()
+pub fn pack(cpu: &Cpu, conv: &Conv2d, weights: Weights<'_>, scale: Option<&[f32]>) -> PackedConv2d {
+    conv.check(weights);
+    if let Some(scale) = scale {
+        assert_eq!(scale.len(), conv.out_channels, "one scale an output channel");
+    }
+    let (rows, taps) = (conv.out_channels / conv.groups, conv.taps());
+    let groups = (0..conv.groups)
+        .map(|g| {
+            PackedA::new(cpu, rows, taps, |i, k| {
+                let o = g * rows + i;
+                weights.get(o * taps + k) * scale.map_or(1.0, |scale| scale[o])
+            })
+        })
+        .collect();
+    PackedConv2d { conv: *conv, groups }
 }
 
 /// Computes every cell of `out.window()`. `input` must hold all cells that these read (`Geometry::input_window`).
+///
+/// `bias` is one number an output channel; it and the activation are fused into the store. `input` and `out` are
+/// batches of the same number of images.
 pub fn conv2d(
-    _cpu: &Cpu,
-    _conv: &Conv2d,
-    _packed: &PackedConv2d,
-    _bias: Option<&[f32]>,
-    _activation: Activation,
-    _input: Maps<'_>,
-    _out: MapsMut<'_>,
+    cpu: &Cpu,
+    conv: &Conv2d,
+    packed: &PackedConv2d,
+    bias: Option<&[f32]>,
+    activation: Activation,
+    input: Maps<'_>,
+    out: MapsMut<'_>,
 ) {
-    todo!()
+    assert_eq!(*conv, packed.conv, "the filters were packed for another convolution");
+    assert_eq!(input.batch(), out.batch(), "images in and out");
+    assert_eq!(input.channels(), conv.in_channels, "channels in");
+    assert_eq!(out.channels(), conv.out_channels, "channels out");
+    let each = conv.in_channels / conv.groups;
+    let window = out.window();
+    let products: Vec<_> = packed
+        .groups
+        .iter()
+        .enumerate()
+        .map(|(g, a)| {
+            let maps = input.channel_range(g * each, (g + 1) * each);
+            Product { a, b: Im2col::new(maps, &conv.geometry, window) }
+        })
+        .collect();
+    let epilogue = Epilogue { accumulate: false, bias, relu: activation == Activation::Relu };
+    gemm::run(cpu, &products, Output::maps(out), &epilogue);
 }

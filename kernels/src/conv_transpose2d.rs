@@ -1,28 +1,172 @@
 //! Transposed convolution: the adjoint of [`conv2d`](crate::conv2d), from a signal at its outputs back to its inputs.
 //!
-//! out(n, c, y, x) = bias(c) + Σ_{o,ky,kx} w(o, c, ky, kx) · signal(n, o, oy, ox)  over  oy·s − p + ky·d = y, likewise x
+//! out(n, c, y, x) = bias(c) + Σ_{ky,kx} Σ_o w(o, c, ky, kx) · signal(n, o, oy, ox)  over  oy·s − p + ky·d = y, likewise x
+//!
+//! ```text
+//! filtersᵀ, packed once      signal, a band of rows        contributions          out
+//!  (C/G·kh·kw) × O/G     ×    O/G × (cells)            =    (C/G·kh·kw) × cells  ⟶  gathered tap by tap
+//! ```
+//! The contributions of a band of rows are computed by GEMM; then every output cell gathers them, signal row after
+//! signal row from the top. Bands come in the same order, so a cell is the same sum for any window, band and number
+//! of threads.
 
 use crate::Cpu;
 use crate::conv2d::Conv2d;
-use crate::view::{Maps, MapsMut, Weights};
+use crate::gemm::{self, Epilogue, MatrixMut, Output, PackedA, Product};
+use crate::geometry::{Geometry, Window};
+use crate::im2col::Im2col;
+use crate::view::{Maps, MapsMut, PlaneMut, Weights};
 
 /// Filters packed for one level; see [`pack`].
-pub struct PackedConvTranspose2d {}
-
-/// Packs the filters `(out_channels, in_channels / groups, kernel)` of `conv` for the way back.
-pub fn pack(_cpu: &Cpu, _conv: &Conv2d, _weights: Weights<'_>) -> PackedConvTranspose2d {
-    todo!()
+#[derive(Debug)]
+pub struct PackedConvTranspose2d {
+    conv: Conv2d,
+    groups: Vec<PackedA>,
 }
 
+impl PackedConvTranspose2d {
+    /// Memory that the packed filters take.
+    pub fn bytes(&self) -> usize {
+        self.groups.iter().map(PackedA::bytes).sum()
+    }
+}
+
+/// Packs the filters `(out_channels, in_channels / groups, kernel)` of `conv` for the way back.
+pub fn pack(cpu: &Cpu, conv: &Conv2d, weights: Weights<'_>) -> PackedConvTranspose2d {
+    conv.check(weights);
+    let (outs, taps) = (conv.out_channels / conv.groups, conv.taps());
+    let groups = (0..conv.groups)
+        .map(|g| PackedA::new(cpu, taps, outs, |tap, o| weights.get((g * outs + o) * taps + tap)))
+        .collect();
+    PackedConvTranspose2d { conv: *conv, groups }
+}
+
+/// Floats of contributions at a time: a share of the last-level cache.
+const BAND: usize = 1 << 20;
+
 /// Computes every cell of `out.window()` (on the side of `conv`'s input) from `signal` (on the side of its output).
-/// Signal cells outside `signal.window()` are zero. The exact output size is `out.full()`.
+///
+/// Signal cells outside `signal.window()` are zero. The exact output size is `out.full()`. `bias` is one number a
+/// channel of `out`.
 pub fn conv_transpose2d(
-    _cpu: &Cpu,
-    _conv: &Conv2d,
-    _packed: &PackedConvTranspose2d,
-    _bias: Option<&[f32]>,
-    _signal: Maps<'_>,
-    _out: MapsMut<'_>,
+    cpu: &Cpu,
+    conv: &Conv2d,
+    packed: &PackedConvTranspose2d,
+    bias: Option<&[f32]>,
+    signal: Maps<'_>,
+    mut out: MapsMut<'_>,
 ) {
-    todo!()
+    assert_eq!(*conv, packed.conv, "the filters were packed for another convolution");
+    assert_eq!(signal.batch(), out.batch(), "images in and out");
+    assert_eq!(signal.channels(), conv.out_channels, "channels of the signal");
+    assert_eq!(out.channels(), conv.in_channels, "channels out");
+    if let Some(bias) = bias {
+        assert_eq!(bias.len(), conv.in_channels, "one bias a channel");
+    }
+    let (batch, channels) = (out.batch(), out.channels());
+    for n in 0..batch {
+        for c in 0..channels {
+            for y in out.window().y0..out.window().y1 {
+                out.row_mut(n, c, y).fill(0.0);
+            }
+        }
+    }
+    let g = &conv.geometry;
+    let needed = g.output_window(out.window(), signal.full()).intersect(signal.window());
+    if !needed.is_empty() {
+        let taps = conv.taps();
+        let lines = (BAND / (taps * conv.groups * needed.width() * batch).max(1)).clamp(1, needed.height());
+        let mut contributions = vec![0.0; taps * conv.groups * lines * needed.width() * batch];
+        for y0 in (needed.y0..needed.y1).step_by(lines) {
+            let band = Window { y0, y1: (y0 + lines).min(needed.y1), ..needed };
+            let cells = batch * band.area();
+            let contributions = &mut contributions[..taps * conv.groups * cells];
+            contribute(cpu, conv, packed, signal.crop(band), contributions);
+            let gather = Gather { geometry: g, band, cells, contributions };
+            cpu.threads.for_each(out.reborrow().into_planes(), |plane| gather.plane(plane));
+        }
+    }
+    if let Some(bias) = bias {
+        for n in 0..batch {
+            for c in 0..channels {
+                for y in out.window().y0..out.window().y1 {
+                    out.row_mut(n, c, y).iter_mut().for_each(|x| *x += bias[c]);
+                }
+            }
+        }
+    }
+}
+
+/// (C·kh·kw) × cells: what each cell of the band gives to each tap.
+fn contribute(cpu: &Cpu, conv: &Conv2d, packed: &PackedConvTranspose2d, signal: Maps<'_>, out: &mut [f32]) {
+    let each = conv.out_channels / conv.groups;
+    let cell = Geometry::square(1, 1, 0);
+    let products: Vec<_> = packed
+        .groups
+        .iter()
+        .enumerate()
+        .map(|(g, a)| Product {
+            a,
+            b: Im2col::new(signal.channel_range(g * each, (g + 1) * each), &cell, signal.window()),
+        })
+        .collect();
+    let rows = conv.taps() * conv.groups;
+    let columns = signal.batch() * signal.window().area();
+    gemm::run(cpu, &products, Output::matrix(MatrixMut::new(out, rows, columns)), &Epilogue::default());
+}
+
+/// Where the contributions of a band go.
+struct Gather<'a> {
+    geometry: &'a Geometry,
+    band: Window,
+    /// Columns of the contributions.
+    cells: usize,
+    contributions: &'a [f32],
+}
+
+impl Gather<'_> {
+    /// Adds to every cell of `plane` what the band's cells give it, tap by tap.
+    fn plane(&self, mut plane: PlaneMut<'_>) {
+        let g = self.geometry;
+        let [kh, kw] = g.kernel;
+        let window = plane.window;
+        // From the last tap down, since that is the first row of the signal that a cell hears from.
+        for ky in (0..kh).rev() {
+            let lines = aim(self.band.y0..self.band.y1, window.y0..window.y1, g, 0, ky);
+            for kx in 0..kw {
+                let columns = aim(self.band.x0..self.band.x1, window.x0..window.x1, g, 1, kx);
+                if columns.is_empty() {
+                    continue;
+                }
+                let row = ((plane.channel * kh + ky) * kw + kx) * self.cells + plane.image * self.band.area();
+                let first = columns.start * g.stride[1] + kx * g.dilation[1] - g.pads[1] - window.x0;
+                for oy in lines.clone() {
+                    let from = row + (oy - self.band.y0) * self.band.width() + columns.start - self.band.x0;
+                    let from = &self.contributions[from..from + columns.len()];
+                    let y = oy * g.stride[0] + ky * g.dilation[0] - g.pads[0];
+                    let to = &mut plane.row_mut(y)[first..];
+                    if g.stride[1] == 1 {
+                        to.iter_mut().zip(from).for_each(|(x, v)| *x += v);
+                    } else {
+                        to.iter_mut().step_by(g.stride[1]).zip(from).for_each(|(x, v)| *x += v);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Which of `from` (cells of the signal, along `axis`) reach a cell of `to` through tap `t`.
+fn aim(
+    from: std::ops::Range<usize>,
+    to: std::ops::Range<usize>,
+    g: &Geometry,
+    axis: usize,
+    t: usize,
+) -> std::ops::Range<usize> {
+    // Cell o reaches o·s + t·d − p.
+    let (stride, shift) = (g.stride[axis], t * g.dilation[axis]);
+    let first = (to.start + g.pads[axis]).saturating_sub(shift).div_ceil(stride).max(from.start);
+    let end = (to.end + g.pads[axis]).saturating_sub(shift).div_ceil(stride).min(from.end);
+    first..end.max(first)
 }

@@ -179,11 +179,14 @@ mod tests {
 
     #[test]
     fn window_maps_agree_with_brute_force() {
-        for (k, s, d, p) in [(3, 1, 1, 1), (3, 2, 1, 0), (5, 2, 1, 2), (1, 2, 1, 0), (3, 1, 2, 2), (2, 3, 1, 1), (3, 4, 2, 3)] {
+        for (k, s, d, p) in
+            [(3, 1, 1, 1), (3, 2, 1, 0), (5, 2, 1, 2), (1, 2, 1, 0), (3, 1, 2, 2), (2, 3, 1, 1), (3, 4, 2, 3)]
+        {
             let g = Geometry { kernel: [k; 2], stride: [s; 2], dilation: [d; 2], pads: [p; 4] };
             let size = 14;
             let [out, _] = g.out_size([size; 2], false).unwrap();
-            let reads = |o: usize| (0..k).filter_map(move |t| (o * s + t * d).checked_sub(p)).filter(move |&i| i < size);
+            let reads =
+                |o: usize| (0..k).filter_map(move |t| (o * s + t * d).checked_sub(p)).filter(move |&i| i < size);
             for a in 0..out {
                 for b in a + 1..=out {
                     let w = g.input_window(Window { y0: a, x0: a, y1: b, x1: b }, [size; 2]);

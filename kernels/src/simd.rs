@@ -134,11 +134,15 @@ pub trait SimdOp {
 pub trait Simd: Copy + Send + Sync + 'static {
     /// `f32` elements in a vector.
     const LANES: usize;
+    /// How many `F32` the machine's vector registers hold at once.
+    const REGISTERS: usize;
     /// `LANES` floats.
     type F32: Copy;
     /// `LANES` booleans.
     type Mask: Copy;
 
+    /// Runs `op` as a function of its own, compiled with this level's instructions: what a table of kernels points at.
+    fn vectorize<O: SimdOp>(self, op: O) -> O::Output;
     /// All lanes `x`.
     fn splat(self, x: f32) -> Self::F32;
     /// The first `LANES` elements of `s`.

@@ -158,7 +158,11 @@ impl<'a, T> Maps<'a, T> {
     pub fn crop(&self, window: Window) -> Maps<'a, T> {
         assert!(self.layout.window.contains(window), "{window:?} is not inside {:?}", self.layout.window);
         let layout = Layout { window, ..self.layout };
-        let start = if layout.span() == 0 { 0 } else { self.layout.offset(0, 0, window.y0) + window.x0 - self.layout.window.x0 };
+        let start = if layout.span() == 0 {
+            0
+        } else {
+            self.layout.offset(0, 0, window.y0) + window.x0 - self.layout.window.x0
+        };
         Maps::with_layout(&self.data[start..], layout)
     }
 }
@@ -404,7 +408,9 @@ mod tests {
 
     #[test]
     fn half_floats_widen_exactly() {
-        for (bits, value) in [(0x0000, 0.0), (0x8000, -0.0), (0x3c00, 1.0), (0xc000, -2.0), (0x0001, 5.960_464_5e-8), (0x7bff, 65504.0)] {
+        for (bits, value) in
+            [(0x0000, 0.0), (0x8000, -0.0), (0x3c00, 1.0), (0xc000, -2.0), (0x0001, 5.960_464_5e-8), (0x7bff, 65504.0)]
+        {
             assert_eq!(f16_to_f32(bits).to_bits(), f32::to_bits(value), "{bits:#x}");
         }
         assert!(f16_to_f32(0x7e00).is_nan());

@@ -15,6 +15,12 @@ pub fn open(_path: &Path, _bytes: Bytes) -> Result<Model> {
 }
 
 /// Writes `model` to `out`, atomically: an interrupted run leaves either the old file or the new one.
-pub fn write(_out: &Path, _model: &Model, _preprocess: Option<&Preprocess>, _labels: Option<&[String]>, _dtype: Dtype) -> Result<()> {
+pub fn write(
+    _out: &Path,
+    _model: &Model,
+    _preprocess: Option<&Preprocess>,
+    _labels: Option<&[String]>,
+    _dtype: Dtype,
+) -> Result<()> {
     todo!()
 }

@@ -51,9 +51,10 @@ pub fn output_shape(node: &str, layer: &Layer, inputs: &[Shape]) -> Result<Shape
             let mut size = [0; 2];
             for i in 0..2 {
                 let whole = (x.size()[i].max(1) - 1) * geometry.stride[i] + geometry.extent()[i] + output_padding[i];
-                size[i] = whole.checked_sub(geometry.pads[i] + geometry.pads[i + 2]).filter(|&n| n > 0).ok_or_else(
-                    || wrong(format!("pads below {whole}"), format!("{} + {}", geometry.pads[i], geometry.pads[i + 2])),
-                )?;
+                size[i] =
+                    whole.checked_sub(geometry.pads[i] + geometry.pads[i + 2]).filter(|&n| n > 0).ok_or_else(|| {
+                        wrong(format!("pads below {whole}"), format!("{} + {}", geometry.pads[i], geometry.pads[i + 2]))
+                    })?;
                 if output_padding[i] >= geometry.stride[i].max(geometry.dilation[i]) {
                     return Err(wrong(
                         format!("output padding below the stride {} or dilation", geometry.stride[i]),

@@ -16,17 +16,6 @@ impl Avx2 {
             is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
         detected.then_some(Self(()))
     }
-
-    /// Runs `op` compiled with this level's instructions.
-    #[inline]
-    pub(super) fn vectorize<O: SimdOp>(self, op: O) -> O::Output {
-        #[target_feature(enable = "avx2,fma,f16c")]
-        fn compiled<O: SimdOp>(token: Avx2, op: O) -> O::Output {
-            op.run(token)
-        }
-        // SAFETY: the token exists only where detection found the features that `compiled` enables.
-        unsafe { compiled(self, op) }
-    }
 }
 
 /// Evaluates an expression of intrinsics that touch no memory.
@@ -55,6 +44,7 @@ impl Avx2 {
 
 impl Simd for Avx2 {
     const LANES: usize = 8;
+    const REGISTERS: usize = 16;
     type F32 = __m256;
     type Mask = __m256;
 
@@ -130,6 +120,16 @@ impl Simd for Avx2 {
         let p = s[..8].as_mut_ptr();
         // SAFETY: the slice above checked that eight bytes are there, which is what the store writes, at any alignment.
         unsafe { _mm_storel_epi64(p.cast(), _mm_packus_epi16(words, words)) }
+    }
+
+    #[inline]
+    fn vectorize<O: SimdOp>(self, op: O) -> O::Output {
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn compiled<O: SimdOp>(token: Avx2, op: O) -> O::Output {
+            op.run(token)
+        }
+        // SAFETY: the token exists only where detection found the features that `compiled` enables.
+        unsafe { compiled(self, op) }
     }
 
     #[inline(always)]

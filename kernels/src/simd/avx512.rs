@@ -21,17 +21,6 @@ impl Avx512 {
             && is_x86_feature_detected!("f16c");
         detected.then_some(Self(()))
     }
-
-    /// Runs `op` compiled with this level's instructions.
-    #[inline]
-    pub(super) fn vectorize<O: SimdOp>(self, op: O) -> O::Output {
-        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
-        fn compiled<O: SimdOp>(token: Avx512, op: O) -> O::Output {
-            op.run(token)
-        }
-        // SAFETY: the token exists only where detection found the features that `compiled` enables.
-        unsafe { compiled(self, op) }
-    }
 }
 
 /// Evaluates an expression of intrinsics that touch no memory.
@@ -55,6 +44,7 @@ fn first(n: usize) -> __mmask16 {
 
 impl Simd for Avx512 {
     const LANES: usize = 16;
+    const REGISTERS: usize = 32;
     type F32 = __m512;
     type Mask = __mmask16;
 
@@ -124,6 +114,16 @@ impl Simd for Avx512 {
         let p = s[..16].as_mut_ptr();
         // SAFETY: the slice above checked that 16 bytes are there, which is what the store writes, at any alignment.
         unsafe { _mm_storeu_si128(p.cast(), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v))) }
+    }
+
+    #[inline]
+    fn vectorize<O: SimdOp>(self, op: O) -> O::Output {
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
+        fn compiled<O: SimdOp>(token: Avx512, op: O) -> O::Output {
+            op.run(token)
+        }
+        // SAFETY: the token exists only where detection found the features that `compiled` enables.
+        unsafe { compiled(self, op) }
     }
 
     #[inline(always)]

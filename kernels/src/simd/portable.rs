@@ -3,7 +3,7 @@
 
 use wide::{f32x8, u32x8};
 
-use super::Simd;
+use super::{Simd, SimdOp};
 
 /// The token of the portable level, which every machine has.
 #[derive(Clone, Copy, Debug)]
@@ -21,9 +21,16 @@ fn widen_half(h: u16) -> f32 {
 
 impl Simd for Portable {
     const LANES: usize = 8;
+    /// Sixteen registers of four lanes on plain x86-64 and wasm, of eight with AVX; thirty-two of four on NEON.
+    const REGISTERS: usize = if cfg!(any(target_feature = "avx", target_feature = "neon")) { 16 } else { 8 };
     type F32 = f32x8;
     /// Each lane all ones or all zeros.
     type Mask = f32x8;
+
+    #[inline]
+    fn vectorize<O: SimdOp>(self, op: O) -> O::Output {
+        op.run(self)
+    }
 
     #[inline(always)]
     fn splat(self, x: f32) -> f32x8 {

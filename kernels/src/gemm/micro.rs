@@ -1,0 +1,167 @@
+//! The micro-kernel: one tile of C in registers, over one kc block, written once and instantiated per level and size.
+//!
+//! ```text
+//!            NV vectors                     C tile += A panel · B panel
+//!   k ┌──────────────┐ B panel              acc[i][v] = fma(a[k][i], b[k][v], acc[i][v])   for k in order
+//!     └──────────────┘
+//! ┌─┐ ┌──────────────┐                      then, once:  c = (c +) acc (+ bias)(, ReLU)
+//! │ │ │ MR × NV accs │ C tile
+//! └─┘ └──────────────┘
+//!  A panel, MR rows
+//! ```
+//! Every size up to the level's largest tile has its kernel, so panels are exactly as high as needed. An element's
+//! chain of operations is the same in all of them.
+
+use std::marker::PhantomData;
+
+use crate::simd::{Level, Simd, SimdOp};
+
+/// The tallest tile of any level.
+pub(crate) const MAX_MR: usize = 14;
+/// The widest tile of any level, in vectors.
+pub(crate) const MAX_VECTORS: usize = 2;
+/// The widest tile of any level, in columns.
+pub(crate) const MAX_NR: usize = 32;
+
+/// The largest tile of a level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// Rows.
+    pub(crate) mr: usize,
+    /// Vectors of columns.
+    pub(crate) vectors: usize,
+    /// Columns of a vector.
+    pub(crate) lanes: usize,
+}
+
+impl Shape {
+    /// Accumulators, the vectors of B and a broadcast element of A fill the registers; eight registers of two halves
+    /// each also need room for products, as there is no FMA.
+    pub(crate) const fn of<S: Simd>() -> Self {
+        let (mr, vectors) = match S::REGISTERS {
+            32.. => (14, 2),
+            16.. => (6, 2),
+            _ => (4, 1),
+        };
+        Self { mr, vectors, lanes: S::LANES }
+    }
+
+    /// The largest tile of `level`.
+    pub(crate) fn at(level: Level) -> Self {
+        struct Of;
+        impl SimdOp for Of {
+            type Output = Shape;
+            #[inline(always)]
+            fn run<S: Simd>(self, _: S) -> Shape {
+                Shape::of::<S>()
+            }
+        }
+        level.dispatch(Of)
+    }
+
+    /// Columns.
+    pub(crate) const fn nr(&self) -> usize {
+        self.vectors * self.lanes
+    }
+}
+
+/// What a micro-kernel reads and writes.
+///
+/// A caller of a [`Kernel`] of `MR` rows and `NV` vectors promises: `a` holds `k · MR` floats, `b` `k · NV · LANES`;
+/// `c + i · stride` for `i < MR` begins `NV · LANES` floats that nobody else touches meanwhile; `bias` is null or holds `MR`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tile {
+    /// Steps of the kc block.
+    pub(super) k: usize,
+    /// `k × MR`.
+    pub(super) a: *const f32,
+    /// `k × NV · LANES`.
+    pub(super) b: *const f32,
+    /// The first element of the tile.
+    pub(super) c: *mut f32,
+    /// From row to row of C.
+    pub(super) stride: usize,
+    /// Add to what C holds.
+    pub(super) add: bool,
+    /// One number a row, added after the sum; null for none.
+    pub(super) bias: *const f32,
+    /// max(x, 0) at last; NaN stays NaN.
+    pub(super) relu: bool,
+}
+
+/// One entry of the table. Its callers keep the promises of [`Tile`].
+pub(super) type Kernel<S> = unsafe fn(S, &Tile);
+
+/// The micro-kernels of one level.
+pub(super) struct Table<S>(PhantomData<S>);
+
+macro_rules! rows {
+    ($($mr:literal)*) => { [$([kernel::<S, $mr, 1> as Kernel<S>, kernel::<S, $mr, 2>]),*] };
+}
+
+impl<S: Simd> Table<S> {
+    /// By rows − 1 and vectors − 1. Those beyond the level's [`Shape`] panic.
+    pub(super) const KERNELS: [[Kernel<S>; MAX_VECTORS]; MAX_MR] = rows!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+}
+
+/// # Safety
+/// The promises of [`Tile`].
+unsafe fn kernel<S: Simd, const MR: usize, const NV: usize>(simd: S, tile: &Tile) {
+    struct Run<'a, const MR: usize, const NV: usize>(&'a Tile);
+    impl<const MR: usize, const NV: usize> SimdOp for Run<'_, MR, NV> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            let shape = const { Shape::of::<S>() };
+            assert!(MR <= shape.mr && NV <= shape.vectors, "no {MR} × {NV} tile at this level");
+            // SAFETY: `Run` is made in `kernel` alone, whose caller keeps the promises of `Tile`.
+            unsafe { body::<S, MR, NV>(simd, self.0) }
+        }
+    }
+    simd.vectorize(Run::<MR, NV>(tile));
+}
+
+/// # Safety
+/// The promises of [`Tile`].
+#[inline(always)]
+unsafe fn body<S: Simd, const MR: usize, const NV: usize>(simd: S, tile: &Tile) {
+    let zero = simd.splat(0.0);
+    let mut acc = [[zero; NV]; MR];
+    for k in 0..tile.k {
+        // SAFETY: `a` holds `k · MR` floats and `b` `k · NV · LANES`, as the caller promised.
+        let (a, b) = unsafe { (tile.a.add(k * MR), tile.b.add(k * NV * S::LANES)) };
+        let mut bv = [zero; NV];
+        for v in 0..NV {
+            // SAFETY: within step `k` of the B panel.
+            bv[v] = unsafe { simd.load_ptr(b.add(v * S::LANES)) };
+        }
+        for i in 0..MR {
+            // SAFETY: within step `k` of the A panel.
+            let x = simd.splat(unsafe { *a.add(i) });
+            for v in 0..NV {
+                acc[i][v] = simd.fma(x, bv[v], acc[i][v]);
+            }
+        }
+    }
+    for i in 0..MR {
+        // SAFETY: `bias` holds `MR` floats unless it is null.
+        let bias = (!tile.bias.is_null()).then(|| simd.splat(unsafe { *tile.bias.add(i) }));
+        for v in 0..NV {
+            // SAFETY: row `i` of C holds `NV · LANES` floats that are this call's alone.
+            let c = unsafe { tile.c.add(i * tile.stride + v * S::LANES) };
+            let mut x = acc[i][v];
+            if tile.add {
+                // SAFETY: as above.
+                x = simd.add(unsafe { simd.load_ptr(c) }, x);
+            }
+            if let Some(bias) = bias {
+                x = simd.add(x, bias);
+            }
+            if tile.relu {
+                x = simd.max(zero, x);
+            }
+            // SAFETY: as above.
+            unsafe { simd.store_ptr(x, c) };
+        }
+    }
+}

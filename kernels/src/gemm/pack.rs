@@ -1,0 +1,147 @@
+//! Panels: the operands of a GEMM in the order in which the micro-kernel reads them.
+//!
+//! ```text
+//! A, packed once              B, packed block by block, from whatever can give columns
+//!      kc        kc                    nr  nr  nr
+//!   ┌───────┬───────┐  mr           ┌───┬───┬───┬─┐
+//!   │ panel │ panel │            kc │ p │ p │ p │ │  the last: whole vectors, zero beyond the columns
+//!   ├───────┼───────┤  mr           └───┴───┴───┴─┘
+//!   │ panel │ panel │
+//!   └───────┴───────┘           each panel: step k after step k, its mr (nr) elements adjacent
+//! ```
+//! The rows of A are dealt evenly to as few panels as possible, so no row is padding.
+
+use std::ops::Range;
+
+use super::micro::Shape;
+use super::{Matrix, steps};
+use crate::Cpu;
+use crate::aligned::AlignedBuf;
+use crate::simd::{Level, Simd};
+
+/// The left operand, packed for one level.
+pub struct PackedA {
+    level: Level,
+    rows: usize,
+    k: usize,
+    panels: usize,
+    data: AlignedBuf,
+}
+
+impl PackedA {
+    /// Packs the `rows × k` matrix whose element (i, k) is `element(i, k)`.
+    pub fn new(cpu: &Cpu, rows: usize, k: usize, element: impl Fn(usize, usize) -> f32 + Send + Sync) -> Self {
+        let panels = rows.div_ceil(Shape::at(cpu.level).mr);
+        let mut packed = Self { level: cpu.level, rows, k, panels, data: AlignedBuf::zeroed(0) };
+        let mut data = AlignedBuf::zeroed(rows * k);
+        let mut rest = &mut data[..];
+        let mut parts = Vec::with_capacity(panels * steps::count(k));
+        for i in 0..steps::count(k) {
+            let ks = steps::range(k, i);
+            for p in 0..panels {
+                let rows = packed.panel_rows(p);
+                let (panel, tail) = rest.split_at_mut(rows.len() * ks.len());
+                rest = tail;
+                parts.push((rows, ks.clone(), panel));
+            }
+        }
+        cpu.threads.for_each(parts, |(rows, ks, panel)| {
+            for (k, step) in ks.zip(panel.chunks_exact_mut(rows.len())) {
+                for (x, i) in step.iter_mut().zip(rows.clone()) {
+                    *x = element(i, k);
+                }
+            }
+        });
+        packed.data = data;
+        packed
+    }
+
+    /// Rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns: the length of the sums.
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// Memory of the panels.
+    pub fn bytes(&self) -> usize {
+        self.data.len() * size_of::<f32>()
+    }
+
+    /// The level that can run it.
+    pub(crate) fn level(&self) -> Level {
+        self.level
+    }
+
+    /// How many panels share the rows.
+    pub(crate) fn panels(&self) -> usize {
+        self.panels
+    }
+
+    /// The rows of panel `p`; the first panels take one more where they do not divide evenly.
+    pub(crate) fn panel_rows(&self, p: usize) -> Range<usize> {
+        let (each, more) = (self.rows / self.panels, self.rows % self.panels);
+        let start = p * each + p.min(more);
+        start..start + each + usize::from(p < more)
+    }
+
+    /// Panel `p` of the kc block `k`.
+    pub(crate) fn panel(&self, k: &Range<usize>, p: usize) -> &[f32] {
+        let rows = self.panel_rows(p);
+        let start = self.rows * k.start + rows.start * k.len();
+        &self.data[start..start + rows.len() * k.len()]
+    }
+}
+
+impl std::fmt::Debug for PackedA {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PackedA({} × {}, {})", self.rows, self.k, self.level)
+    }
+}
+
+/// The right operand: whatever can write its columns as panels.
+pub(crate) trait Columns: Sync {
+    /// Length of the sums.
+    fn k(&self) -> usize;
+
+    /// Columns.
+    fn count(&self) -> usize;
+
+    /// Writes rows `k` of columns `j` as a panel of `width` (whole vectors) columns, zero beyond `j`.
+    ///
+    /// `panel` is longer than the panel by a vector, which may be overwritten: stores of whole vectors in ascending
+    /// order need no edge.
+    fn pack<S: Simd>(&self, simd: S, k: Range<usize>, j: Range<usize>, width: usize, panel: &mut [f32]);
+}
+
+impl Columns for Matrix<'_> {
+    fn k(&self) -> usize {
+        self.rows()
+    }
+
+    fn count(&self) -> usize {
+        self.columns()
+    }
+
+    #[inline(always)]
+    fn pack<S: Simd>(&self, simd: S, k: Range<usize>, j: Range<usize>, width: usize, panel: &mut [f32]) {
+        let adjacent = self.strides()[1] == 1;
+        for (step, k) in panel.chunks_exact_mut(width).zip(k) {
+            if adjacent {
+                let start = self.offset(k, j.start);
+                let row = &self.data()[start..start + j.len()];
+                for (to, from) in step.chunks_exact_mut(S::LANES).zip(row.chunks(S::LANES)) {
+                    simd.store(simd.load_partial(from, 0.0), to);
+                }
+            } else {
+                for (x, j) in step.iter_mut().zip(j.clone()) {
+                    *x = self.data()[self.offset(k, j)];
+                }
+                step[j.len()..].fill(0.0);
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The output of a GEMM, parted into rectangles that threads own alone, and the tiles that they store.
+//!
+//! ```text
+//! row r, column j of C  ⟶  data[r·row + image·(j / cells) + line·(j % cells / width) + j % width]
+//! ```
+//! For a matrix one line holds all columns. For maps a column is a cell of a window of a batch of images: a tile that
+//! lies in one line is stored in place, any other goes through a small buffer and is copied run by run.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use super::MatrixMut;
+use super::micro::{MAX_MR, MAX_NR, Table, Tile};
+use crate::simd::Simd;
+use crate::view::MapsMut;
+
+/// Where the columns of a row lie.
+#[derive(Clone, Copy, Debug)]
+struct Places {
+    /// From row to row of C.
+    row: usize,
+    /// From image to image.
+    image: usize,
+    /// From line to line of an image.
+    line: usize,
+    /// Adjacent cells of a line.
+    width: usize,
+    /// Lines of an image.
+    lines: usize,
+}
+
+impl Places {
+    /// Offset of column `j` from its row's start, and how many columns from there on are adjacent.
+    #[inline(always)]
+    fn locate(&self, j: usize) -> (usize, usize) {
+        let (line, x) = (j / self.width, j % self.width);
+        let offset = line / self.lines * self.image + line % self.lines * self.line + x;
+        (offset, self.width - x)
+    }
+}
+
+/// C as a whole: a unique borrow of all its elements.
+pub(crate) struct Output<'a> {
+    data: *mut f32,
+    places: Places,
+    rows: usize,
+    columns: usize,
+    borrow: PhantomData<&'a mut [f32]>,
+}
+
+impl<'a> Output<'a> {
+    /// A row-major matrix.
+    pub(crate) fn matrix(c: MatrixMut<'a>) -> Self {
+        let (rows, columns) = (c.rows(), c.columns());
+        let places = Places { row: c.stride(), image: 0, line: 0, width: columns.max(1), lines: 1 };
+        Self { data: c.into_data().as_mut_ptr(), places, rows, columns, borrow: PhantomData }
+    }
+
+    /// The channels of `maps` as rows, the cells of its window, image by image, as columns.
+    pub(crate) fn maps(mut maps: MapsMut<'a>) -> Self {
+        let layout = maps.layout();
+        let [image, row, line] = layout.strides;
+        let (height, width) = (layout.window.height(), layout.window.width());
+        let columns = layout.batch * height * width;
+        let rows = if columns == 0 { 0 } else { layout.channels };
+        assert!(rows == 0 || layout.span() <= maps.data_mut().len(), "the layout spans more than its data");
+        let adjacent = line == width || height == 1;
+        let (width, lines) = if adjacent { (width * height, 1) } else { (width, height) };
+        let places = Places { row, image, line, width: width.max(1), lines: lines.max(1) };
+        Self { data: maps.data_mut().as_mut_ptr(), places, rows, columns, borrow: PhantomData }
+    }
+
+    /// Rows of C.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns of C.
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// One block for each range of rows and each of columns, row by row. Both must ascend without overlap.
+    pub(crate) fn into_blocks(self, rows: &[Range<usize>], columns: &[Range<usize>]) -> Vec<Block<'a>> {
+        for (ranges, end, what) in [(rows, self.rows, "rows"), (columns, self.columns, "columns")] {
+            let mut at = 0;
+            for r in ranges {
+                assert!(at <= r.start && r.start <= r.end, "{what} {r:?} begin before {at}");
+                at = r.end;
+            }
+            assert!(at <= end, "{what} reach {at} of {end}");
+        }
+        let (data, places) = (self.data, self.places);
+        rows.iter()
+            .flat_map(|r| columns.iter().map(move |c| (r.clone(), c.clone())))
+            .map(|(rows, columns)| Block { data, places, rows, columns, borrow: PhantomData })
+            .collect()
+    }
+}
+
+/// A rectangle of C that nobody else holds.
+pub(crate) struct Block<'a> {
+    data: *mut f32,
+    places: Places,
+    rows: Range<usize>,
+    columns: Range<usize>,
+    borrow: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: a block stands for a unique borrow of its cells: `into_blocks` consumes the one `Output` and checks that no
+// two blocks share a row and a column, and `MapsMut` and `MatrixMut` give every row and column a cell of its own.
+unsafe impl Send for Block<'_> {}
+
+/// A tile's place in C, its operands and what is fused into its store.
+pub(super) struct Operands<'a> {
+    /// First row and column of the tile in C.
+    pub(super) at: [usize; 2],
+    /// Rows and columns of the tile.
+    pub(super) size: [usize; 2],
+    /// Steps of the kc block.
+    pub(super) k: usize,
+    /// The A panel, `k × rows`.
+    pub(super) a: &'a [f32],
+    /// The B panel, `k × vectors · LANES`.
+    pub(super) b: &'a [f32],
+    /// Add to what C holds.
+    pub(super) add: bool,
+    /// One number a row of the tile.
+    pub(super) bias: Option<&'a [f32]>,
+    /// max(x, 0) at last.
+    pub(super) relu: bool,
+}
+
+/// Room for a tile that does not lie in one line, and for a vector past its end.
+pub(super) type Spill = [f32; MAX_MR * MAX_NR + MAX_NR];
+
+impl Block<'_> {
+    /// The columns of C that it covers.
+    pub(super) fn columns(&self) -> Range<usize> {
+        self.columns.clone()
+    }
+
+    /// Runs the micro-kernel of the tile's size.
+    #[inline(always)]
+    pub(super) fn tile<S: Simd>(&mut self, simd: S, operands: &Operands<'_>, spill: &mut Spill) {
+        let &Operands { at: [row, column], size: [rows, columns], k, a, b, add, bias, relu } = operands;
+        let width = columns.div_ceil(S::LANES) * S::LANES;
+        assert!(self.rows.start <= row && row + rows <= self.rows.end, "rows {row}+{rows} of {:?}", self.rows);
+        assert!(
+            self.columns.start <= column && column + columns <= self.columns.end,
+            "columns {column}+{columns} of {:?}",
+            self.columns
+        );
+        assert!(a.len() >= k * rows, "the A panel has {} floats of {}", a.len(), k * rows);
+        assert!(b.len() >= k * width, "the B panel has {} floats of {}", b.len(), k * width);
+        assert!(bias.is_none_or(|bias| bias.len() >= rows), "a bias too short for {rows} rows");
+        assert!(rows <= MAX_MR && width <= MAX_NR, "a tile of {rows} × {width}");
+        let kernel = Table::<S>::KERNELS[rows - 1][width / S::LANES - 1];
+        let bias = bias.map_or(std::ptr::null(), <[f32]>::as_ptr);
+        let tile = Tile { k, a: a.as_ptr(), b: b.as_ptr(), c: spill.as_mut_ptr(), stride: width, add, bias, relu };
+
+        let (offset, run) = self.places.locate(column);
+        let stride = self.places.row;
+        // SAFETY: row and column are inside this block, hence inside C.
+        let first = unsafe { self.data.add(row * stride + offset) };
+        if run >= columns && columns == width {
+            // SAFETY: operands checked above; the `rows × columns` cells at `first` are adjacent in each row, inside
+            // this block, and the block is borrowed uniquely.
+            unsafe { kernel(simd, &Tile { c: first, stride, ..tile }) };
+            return;
+        }
+        if add {
+            self.copy_runs(simd, operands, width, |simd, cells, at| {
+                simd.store(simd.load_partial(cells, 0.0), &mut spill[at..]);
+            });
+        }
+        // SAFETY: operands checked above; `spill` holds MAX_MR × MAX_NR floats, at least `rows × width`.
+        unsafe { kernel(simd, &tile) };
+        self.copy_runs(simd, operands, width, |simd, cells, at| {
+            simd.store_partial(simd.load(&spill[at..]), cells);
+        });
+    }
+
+    /// Calls `f(cells of C, their place in the spill buffer)` for all cells of a tile, at most a vector at a time and
+    /// in ascending order. Whole vectors may be read and written at the place: a row of the buffer is whole vectors,
+    /// and what a vector spills over the next call sets right.
+    #[inline(always)]
+    fn copy_runs<S: Simd>(
+        &mut self,
+        simd: S,
+        operands: &Operands<'_>,
+        width: usize,
+        mut f: impl FnMut(S, &mut [f32], usize),
+    ) {
+        let [row, column] = operands.at;
+        let [rows, columns] = operands.size;
+        let mut runs = [(0, 0, 0); MAX_NR];
+        let mut count = 0;
+        let mut j = 0;
+        while j < columns {
+            let (offset, run) = self.places.locate(column + j);
+            let len = run.min(columns - j).min(S::LANES);
+            runs[count] = (j, offset, len);
+            count += 1;
+            j += len;
+        }
+        for i in 0..rows {
+            for &(j, offset, len) in &runs[..count] {
+                let start = (row + i) * self.places.row + offset;
+                // SAFETY: `tile` checked that the tile is inside this block, so these `len` adjacent cells are cells
+                // of C that the block alone holds, and `&mut self` makes the borrow unique.
+                let cells = unsafe { std::slice::from_raw_parts_mut(self.data.add(start), len) };
+                f(simd, cells, i * width + j);
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Convolution and its adjoint over random geometries, against f64 loops; windows, batches and threads bit for bit.
+
+use proptest::prelude::*;
+use switchback_kernels::conv_transpose2d::{self, conv_transpose2d};
+use switchback_kernels::conv2d::{self, Activation, Conv2d, conv2d};
+use switchback_kernels::{Cpu, Dtype, Geometry, Level, Maps, MapsMut, Threads, Weights, Window, reference};
+
+use crate::numbers::{assert_bits, assert_close, dot, numbers};
+
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    conv: Conv2d,
+    batch: usize,
+    size: [usize; 2],
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let pair = |lo: usize, hi: usize| [lo..=hi, lo..=hi];
+    (
+        (1usize..=3, 1usize..=4, 1usize..=9, 1usize..=3),
+        (pair(1, 4), pair(1, 3), pair(1, 2), [0usize..=2, 0usize..=2, 0usize..=2, 0usize..=2]),
+        pair(1, 17),
+    )
+        .prop_filter_map(
+            "the kernel must fit",
+            |((groups, ins, outs, batch), (kernel, stride, dilation, pads), size)| {
+                let geometry = Geometry { kernel, stride, dilation, pads };
+                geometry.out_size(size, false)?;
+                let conv = Conv2d { in_channels: groups * ins, out_channels: groups * outs, groups, geometry };
+                Some(Case { conv, batch, size })
+            },
+        )
+}
+
+impl Case {
+    fn out(&self) -> [usize; 2] {
+        self.conv.geometry.out_size(self.size, false).expect("fits")
+    }
+
+    fn check(&self, level: Level) {
+        let Case { conv, batch, size } = *self;
+        let what = format!("{level} {self:?}");
+        let out = self.out();
+        let cpu = Cpu { level, threads: Threads::new(2) };
+        let w = numbers(1, conv.weights());
+        let bytes: Vec<u8> = w.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let weights = Weights::new(&bytes, Dtype::F32);
+        let x = numbers(2, batch * conv.in_channels * size[0] * size[1]);
+        let bias = numbers(3, conv.out_channels);
+        let packed = conv2d::pack(&cpu, &conv, weights, None);
+        let input = Maps::new(&x, batch, conv.in_channels, size);
+        let cells = out[0] * out[1];
+        let forward = |cpu: &Cpu, bias, act, input: Maps<'_>| {
+            let mut y = vec![f32::NAN; input.batch() * conv.out_channels * cells];
+            conv2d(cpu, &conv, &packed, bias, act, input, MapsMut::new(&mut y, input.batch(), conv.out_channels, out));
+            y
+        };
+        let y = forward(&cpu, Some(&bias), Activation::None, input);
+        let want = reference::convolution::conv2d(&conv, &w, Some(&bias), &x, batch, size, out);
+        assert_close(&what, &y, &want, conv.taps() + 1);
+        let relu = forward(&cpu, Some(&bias), Activation::Relu, input);
+        assert_bits(&what, &relu, &y.iter().map(|x| x.max(0.0)).collect::<Vec<_>>());
+
+        assert_bits(&what, &forward(&Cpu::single(level), Some(&bias), Activation::None, input), &y);
+        let last = forward(&cpu, Some(&bias), Activation::None, input.image_range(batch - 1, batch));
+        assert_bits(&what, &last, &y[y.len() - conv.out_channels * cells..]);
+
+        let window = Window { y0: out[0] / 3, x0: out[1] / 4, y1: out[0] - out[0] / 5, x1: out[1] - out[1] / 3 };
+        let crop = input.crop(conv.geometry.input_window(window, size));
+        let mut part = vec![f32::NAN; batch * conv.out_channels * window.area()];
+        let maps = MapsMut::windowed(&mut part, batch, conv.out_channels, out, window);
+        conv2d(&cpu, &conv, &packed, Some(&bias), Activation::None, crop, maps);
+        let whole = Maps::new(&y, batch, conv.out_channels, out).crop(window);
+        assert_bits(&what, &part, &cells_of(whole));
+
+        let packed = conv_transpose2d::pack(&cpu, &conv, weights);
+        let signal = numbers(4, batch * conv.out_channels * cells);
+        let maps = Maps::new(&signal, batch, conv.out_channels, out);
+        let back = |cpu: &Cpu, bias, signal: Maps<'_>, window: Window| {
+            let mut x = vec![f32::NAN; batch * conv.in_channels * window.area()];
+            let out = MapsMut::windowed(&mut x, batch, conv.in_channels, size, window);
+            conv_transpose2d(cpu, &conv, &packed, bias, signal, out);
+            x
+        };
+        let channels = numbers(5, conv.in_channels);
+        let z = back(&cpu, Some(&channels), maps, Window::full(size));
+        let want = reference::convolution::conv_transpose2d(&conv, &w, Some(&channels), &signal, batch, size, out);
+        let taps = conv.out_channels / conv.groups * conv.geometry.kernel[0] * conv.geometry.kernel[1];
+        assert_close(&what, &z, &want, taps + 1);
+        assert_bits(&what, &back(&Cpu::single(level), Some(&channels), maps, Window::full(size)), &z);
+
+        let part = Window { y0: size[0] / 4, x0: size[1] / 3, y1: size[0] - size[0] / 3, x1: size[1] - size[1] / 5 };
+        let whole = Maps::new(&z, batch, conv.in_channels, size).crop(part);
+        assert_bits(&what, &back(&cpu, Some(&channels), maps, part), &cells_of(whole));
+        // A signal that is absent is zero.
+        let mut zeroed = vec![0.0; signal.len()];
+        for n in 0..batch {
+            for c in 0..conv.out_channels {
+                for y in window.y0..window.y1 {
+                    let start = ((n * conv.out_channels + c) * out[0] + y) * out[1];
+                    zeroed[start + window.x0..start + window.x1]
+                        .copy_from_slice(&signal[start + window.x0..start + window.x1]);
+                }
+            }
+        }
+        let absent = back(&cpu, None, maps.crop(window), Window::full(size));
+        let zeros = back(&cpu, None, Maps::new(&zeroed, batch, conv.out_channels, out), Window::full(size));
+        assert_close(&what, &absent, &zeros, 1);
+
+        let plain = forward(&cpu, None, Activation::None, input);
+        let gradient = back(&cpu, None, maps, Window::full(size));
+        let (up, down) = (dot(&plain, &signal), dot(&x, &gradient));
+        assert!((up - down).abs() < 1e-5 * (signal.len() * conv.taps()) as f64 + 1e-5, "{what}: {up} and {down}");
+    }
+}
+
+fn cells_of(maps: Maps<'_>) -> Vec<f32> {
+    let w = maps.window();
+    let mut cells = Vec::new();
+    for n in 0..maps.batch() {
+        for c in 0..maps.channels() {
+            (w.y0..w.y1).for_each(|y| cells.extend_from_slice(maps.row(n, c, y)));
+        }
+    }
+    cells
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
+    #[test]
+    fn random_geometries(case in cases()) {
+        for level in Level::available() {
+            case.check(level);
+        }
+    }
+}
+
+#[test]
+fn layers_of_real_networks() {
+    let conv = |ins, outs, groups, geometry| Conv2d { in_channels: ins, out_channels: outs, groups, geometry };
+    for (conv, batch, size) in [
+        (conv(3, 64, 1, Geometry::square(3, 2, 0)), 1, [45, 47]),
+        (conv(3, 96, 1, Geometry::square(7, 2, 1)), 2, [40, 40]),
+        (conv(64, 16, 1, Geometry::square(1, 1, 0)), 2, [27, 27]),
+        (conv(48, 64, 1, Geometry::square(3, 1, 1)), 1, [13, 13]),
+        (conv(24, 24, 24, Geometry::square(3, 1, 1)), 2, [14, 14]),
+        (conv(32, 32, 2, Geometry::square(5, 1, 2)), 1, [13, 13]),
+    ] {
+        for level in Level::available() {
+            Case { conv, batch, size }.check(level);
+        }
+    }
+}
+
+#[test]
+fn scales_fold_into_the_filters() {
+    let conv = Conv2d { in_channels: 2, out_channels: 3, groups: 1, geometry: Geometry::square(3, 1, 1) };
+    let w = numbers(6, conv.weights());
+    let scale = [0.5, -2.0, 0.0];
+    let bytes = |w: &[f32]| w.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
+    let scaled: Vec<f32> = w.iter().enumerate().map(|(i, x)| x * scale[i / conv.taps()]).collect();
+    let x = numbers(7, 2 * 36);
+    for level in Level::available() {
+        let cpu = Cpu::single(level);
+        let run = |packed: &conv2d::PackedConv2d| {
+            let mut y = vec![0.0; 3 * 36];
+            let maps = MapsMut::new(&mut y, 1, 3, [6, 6]);
+            conv2d(&cpu, &conv, packed, None, Activation::None, Maps::new(&x, 1, 2, [6, 6]), maps);
+            y
+        };
+        let folded = conv2d::pack(&cpu, &conv, Weights::new(&bytes(&w), Dtype::F32), Some(&scale));
+        let plain = conv2d::pack(&cpu, &conv, Weights::new(&bytes(&scaled), Dtype::F32), None);
+        assert_bits(level.name(), &run(&folded), &run(&plain));
+    }
+}
+
+#[test]
+#[should_panic(expected = "the input holds")]
+fn an_absent_cell_is_a_panic() {
+    let conv = Conv2d { in_channels: 1, out_channels: 1, groups: 1, geometry: Geometry::square(3, 1, 1) };
+    let cpu = Cpu::single(Level::PORTABLE);
+    let packed = conv2d::pack(&cpu, &conv, Weights::new(&[0; 36], Dtype::F32), None);
+    let x = [0.0; 36];
+    let input = Maps::new(&x, 1, 1, [6, 6]).crop(Window { y0: 1, x0: 0, y1: 6, x1: 6 });
+    let mut y = [0.0; 36];
+    conv2d(&cpu, &conv, &packed, None, Activation::None, input, MapsMut::new(&mut y, 1, 1, [6, 6]));
+}

@@ -1,0 +1,112 @@
+//! GEMM around tile edges and kc blocks, against f64 loops and against matrixmultiply.
+
+use switchback_kernels::gemm::{Matrix, MatrixMut, gemm};
+use switchback_kernels::{Cpu, Level, Threads, reference};
+
+use crate::numbers::{assert_bits, assert_close, numbers};
+
+fn product(cpu: &Cpu, a: &[f32], b: &[f32], [m, k, n]: [usize; 3]) -> Vec<f32> {
+    let mut c = vec![f32::NAN; m * n];
+    gemm(cpu, Matrix::new(a, m, k), Matrix::new(b, k, n), MatrixMut::new(&mut c, m, n), false);
+    c
+}
+
+#[test]
+fn shapes_around_the_tiles() {
+    for level in Level::available() {
+        let cpu = Cpu { level, threads: Threads::new(2) };
+        for m in [1, 2, 3, 5, 6, 7, 13, 14, 15, 28, 29] {
+            for n in [1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 65, 169] {
+                for k in [1, 2, 9, 27] {
+                    let (a, b) = (numbers(1, m * k), numbers(2, k * n));
+                    let want = reference::convolution::gemm(&a, &b, [m, k, n]);
+                    assert_close(&format!("{level} {m}×{k}×{n}"), &product(&cpu, &a, &b, [m, k, n]), &want, k);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn long_sums_cross_the_blocks() {
+    for level in Level::available() {
+        let cpu = Cpu { level, threads: Threads::new(2) };
+        for k in [383, 384, 385, 768, 769, 2304] {
+            let [m, n] = [17, 37];
+            let (a, b) = (numbers(3, m * k), numbers(4, k * n));
+            let want = reference::convolution::gemm(&a, &b, [m, k, n]);
+            assert_close(&format!("{level} k = {k}"), &product(&cpu, &a, &b, [m, k, n]), &want, k);
+        }
+    }
+}
+
+#[test]
+fn agrees_with_matrixmultiply() {
+    let [m, k, n] = [96, 147, 1210];
+    let (a, b) = (numbers(5, m * k), numbers(6, k * n));
+    let mut want = vec![0.0f32; m * n];
+    // SAFETY: the three matrices are row-major and have exactly these sizes.
+    unsafe {
+        matrixmultiply::sgemm(
+            m,
+            k,
+            n,
+            1.0,
+            a.as_ptr(),
+            k as isize,
+            1,
+            b.as_ptr(),
+            n as isize,
+            1,
+            0.0,
+            want.as_mut_ptr(),
+            n as isize,
+            1,
+        );
+    }
+    for level in Level::available() {
+        assert_close(level.name(), &product(&Cpu { level, threads: Threads::new(2) }, &a, &b, [m, k, n]), &want, k);
+    }
+}
+
+#[test]
+fn strides_and_accumulation() {
+    let [m, k, n] = [19, 400, 45];
+    for level in Level::available() {
+        let cpu = Cpu { level, threads: Threads::new(2) };
+        // A transposed, B transposed, C with gaps that nobody may touch.
+        let (a, b) = (numbers(7, k * m), numbers(8, n * k));
+        let mut at = vec![0.0; m * k];
+        let mut bt = vec![0.0; k * n];
+        for p in 0..k {
+            (0..m).for_each(|i| at[i * k + p] = a[p * m + i]);
+            (0..n).for_each(|j| bt[p * n + j] = b[j * k + p]);
+        }
+        let stride = n + 3;
+        let mut c = vec![0.5; m * stride];
+        let (a, b) = (Matrix::new(&a, k, m).transposed(), Matrix::new(&b, n, k).transposed());
+        gemm(&cpu, a, b, MatrixMut::strided(&mut c, [m, n], stride), true);
+        let want = reference::convolution::gemm(&at, &bt, [m, k, n]);
+        for (i, row) in c.chunks(stride).enumerate() {
+            let want: Vec<f32> = want[i * n..(i + 1) * n].iter().map(|x| x + 0.5).collect();
+            assert_close(&format!("{level} row {i}"), &row[..n], &want, k);
+            assert_eq!(row[n..], [0.5; 3], "{level}: the gap of row {i}");
+        }
+    }
+}
+
+#[test]
+fn threads_give_the_same_bits() {
+    let [m, k, n] = [130, 500, 700];
+    let (a, b) = (numbers(9, m * k), numbers(10, k * n));
+    for level in Level::available() {
+        let one = product(&Cpu::single(level), &a, &b, [m, k, n]);
+        for threads in [2, 3, 5] {
+            let many = product(&Cpu { level, threads: Threads::new(threads) }, &a, &b, [m, k, n]);
+            assert_bits(&format!("{level}, {threads} threads"), &many, &one);
+        }
+        // An element does not know how large the matrix around it is.
+        let small = product(&Cpu::single(level), &a[..3 * k], &b, [3, k, n]);
+        assert_bits(level.name(), &small, &one[..3 * n]);
+    }
+}

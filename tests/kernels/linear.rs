@@ -1,0 +1,82 @@
+//! Fully connected layers in both layouts and types, at odd byte offsets, against f64 loops.
+
+use switchback_kernels::conv2d::Activation;
+use switchback_kernels::linear::{Linear, linear, linear_backward};
+use switchback_kernels::view::f16_to_f32;
+use switchback_kernels::{Cpu, Dtype, Level, Threads, Weights, reference};
+
+use crate::numbers::{assert_bits, assert_close, dot, numbers};
+
+/// Half floats of both signs between 2⁻⁴ and 1, as bytes and widened.
+fn halves(seed: u64, n: usize) -> (Vec<u8>, Vec<f32>) {
+    let bits: Vec<u16> = numbers(seed, n)
+        .iter()
+        .map(|x| if *x < 0.0 { 0x8000 } else { 0 } | (0x2c00 + (x.abs() * 4095.0) as u16))
+        .collect();
+    (bits.iter().flat_map(|b| b.to_le_bytes()).collect(), bits.iter().map(|&b| f16_to_f32(b)).collect())
+}
+
+#[test]
+fn both_layouts_types_and_ways() {
+    for level in Level::available() {
+        let cpu = Cpu { level, threads: Threads::new(2) };
+        for (inputs, outputs) in [(1, 1), (3, 5), (16, 16), (31, 70), (130, 9), (257, 150)] {
+            for transposed in [true, false] {
+                for dtype in [Dtype::F32, Dtype::F16] {
+                    let l = Linear { inputs, outputs, transposed };
+                    let (bytes, w) = match dtype {
+                        Dtype::F32 => {
+                            let w = numbers(1, inputs * outputs);
+                            (w.iter().flat_map(|x| x.to_le_bytes()).collect(), w)
+                        }
+                        Dtype::F16 => halves(2, inputs * outputs),
+                    };
+                    // One byte in: nothing is aligned in a file.
+                    let shifted = [vec![0xff], bytes].concat();
+                    let weights = Weights::new(&shifted[1..], dtype);
+                    let bias = numbers(3, outputs);
+                    for batch in [1, 2, 5, 9] {
+                        let what = format!("{level} {l:?} {dtype:?} batch {batch}");
+                        let x = numbers(4, batch * inputs);
+                        let mut y = vec![f32::NAN; batch * outputs];
+                        linear(&cpu, &l, weights, Some(&bias), Activation::Relu, &x, &mut y);
+                        let want: Vec<f32> = reference::convolution::linear(&l, &w, Some(&bias), &x)
+                            .iter()
+                            .map(|x| x.max(0.0))
+                            .collect();
+                        assert_close(&what, &y, &want, inputs);
+
+                        let mut one = vec![f32::NAN; outputs];
+                        let single = Cpu::single(level);
+                        linear(&single, &l, weights, Some(&bias), Activation::Relu, &x[x.len() - inputs..], &mut one);
+                        assert_bits(&what, &one, &y[y.len() - outputs..]);
+
+                        let signal = numbers(5, batch * outputs);
+                        let mut back = vec![f32::NAN; batch * inputs];
+                        linear_backward(&cpu, &l, weights, &signal, &mut back);
+                        let want = reference::convolution::linear_backward(&l, &w, &signal);
+                        assert_close(&what, &back, &want, outputs);
+
+                        let mut plain = vec![f32::NAN; batch * outputs];
+                        linear(&cpu, &l, weights, None, Activation::None, &x, &mut plain);
+                        let (up, down) = (dot(&plain, &signal), dot(&x, &back));
+                        assert!((up - down).abs() < 1e-4 * (inputs * outputs) as f64, "{what}: {up} and {down}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn nan_stays_nan() {
+    for level in Level::available() {
+        let l = Linear { inputs: 20, outputs: 3, transposed: true };
+        let mut w = vec![1.0f32; 60];
+        w[25] = f32::NAN;
+        let bytes: Vec<u8> = w.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let mut y = [0.0; 3];
+        linear(&Cpu::single(level), &l, Weights::new(&bytes, Dtype::F32), None, Activation::Relu, &[1.0; 20], &mut y);
+        assert!(y[1].is_nan() && y[0] == 20.0 && y[2] == 20.0, "{level}: {y:?}");
+    }
+}
