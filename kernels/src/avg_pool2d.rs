@@ -5,7 +5,10 @@
 
 use crate::Cpu;
 use crate::geometry::{Geometry, Window};
-use crate::rows::{Ring, WayBack, check_pool, for_groups, split_row, sum_taps, tap_at, tap_starts, weave_row, whole_vectors};
+use crate::rows::{
+    Ring, WayBack, check_pool, for_groups, present_rows, split_row, sum_taps, tap_at, tap_starts, weave_row,
+    whole_vectors,
+};
 use crate::simd::{Simd, SimdOp};
 use crate::view::{Maps, MapsMut, PlaneMut};
 
@@ -144,7 +147,7 @@ impl SimdOp for Backward<'_> {
         let Self { geometry, signal, window, rows, columns, planes } = self;
         let Geometry { kernel, stride, dilation, pads } = *geometry;
         let way = WayBack::new(simd, geometry, window.x0, window.x1);
-        let (line, present) = (way.line(), signal.window());
+        let (line, present) = (way.line(), present_rows(signal));
         let mut ring = Ring::new((geometry.extent()[0] - 1) / stride[0] + 1, line);
         let mut phases = vec![0.0; stride[1] * way.pitch];
         let landing = way.taps(geometry);

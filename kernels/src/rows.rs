@@ -10,9 +10,9 @@
 //! ```
 
 use crate::Cpu;
-use crate::geometry::Geometry;
+use crate::geometry::{Geometry, Window};
 use crate::simd::Simd;
-use crate::view::Layout;
+use crate::view::{Layout, Maps};
 
 /// Cells of a task below which a fork costs more than it gains.
 const GRAIN: usize = 1 << 15;
@@ -43,7 +43,7 @@ pub(crate) fn join_rows<const N: usize>(layouts: [Layout; N]) -> Option<[Layout;
     layouts.iter().all(gapless).then(|| {
         layouts.map(|l| {
             let full = [1, l.window.area()];
-            Layout { full, window: crate::Window::full(full), ..l }
+            Layout { full, window: Window::full(full), ..l }
         })
     })
 }
@@ -61,6 +61,12 @@ pub(crate) fn check_pool(geometry: &Geometry, input: [usize; 2], out: [usize; 2]
 pub(crate) fn tap_at(geometry: &Geometry, axis: usize, out: usize, tap: usize, size: usize) -> Option<usize> {
     let at = out * geometry.stride[axis] + tap * geometry.dilation[axis];
     at.checked_sub(geometry.pads[axis]).filter(|&at| at < size)
+}
+
+/// The signal's window, without rows where it has no cells.
+pub(crate) fn present_rows(signal: Maps<'_>) -> Window {
+    let window = signal.window();
+    if window.is_empty() { Window { y1: window.y0, x1: window.x0, ..window } } else { window }
 }
 
 /// Where the taps of a row begin in its line of phases, from the first tap on.

@@ -5,7 +5,7 @@
 
 use crate::Cpu;
 use crate::geometry::{Geometry, Window};
-use crate::rows::{Ring, WayBack, by_block, check_pool, for_groups, split_row, store_block, weave_row};
+use crate::rows::{Ring, WayBack, by_block, check_pool, for_groups, present_rows, split_row, store_block, weave_row};
 use crate::simd::{Simd, SimdOp};
 use crate::view::{Maps, MapsMut, PlaneMut};
 
@@ -52,7 +52,7 @@ impl SimdOp for Unpool<'_> {
         let Self { geometry, signal, switches, window, planes } = self;
         let Geometry { kernel, stride, dilation, pads } = *geometry;
         let way = WayBack::new(simd, geometry, window.x0, window.x1);
-        let (line, present) = (way.line(), signal.window());
+        let (line, present) = (way.line(), present_rows(signal));
         let skipped = present.x0.saturating_sub(switches.window().x0);
         // A slot holds a row of values, then one of switches as numbers.
         let mut ring = Ring::new((geometry.extent()[0] - 1) / stride[0] + 1, 2 * line);

@@ -91,19 +91,15 @@ pub fn unpool2d(geometry: &Geometry, signal: Maps<'_>, switches: Maps<'_, u8>, m
 fn count(geometry: &Geometry, include_pad: bool, [oy, ox]: [usize; 2], size: [usize; 2]) -> f64 {
     let padded = [0, 1].map(|i| size[i] + geometry.pads[i] + geometry.pads[i + 2]);
     let unpadded = Geometry { pads: [0; 4], ..*geometry };
-    let counted = if include_pad {
-        cells(&unpadded, [oy, ox], padded).count()
-    } else {
-        cells(geometry, [oy, ox], size).count()
-    };
+    let counted =
+        if include_pad { cells(&unpadded, [oy, ox], padded).count() } else { cells(geometry, [oy, ox], size).count() };
     counted.max(1) as f64
 }
 
 /// See [`crate::avg_pool2d::avg_pool2d`].
 pub fn avg_pool2d(geometry: &Geometry, count_include_pad: bool, input: Maps<'_>, out: MapsMut<'_>) {
     fill(out, |n, c, oy, ox| {
-        let sum: f64 =
-            cells(geometry, [oy, ox], input.full()).map(|(_, y, x)| f64::from(at(input, n, c, y, x))).sum();
+        let sum: f64 = cells(geometry, [oy, ox], input.full()).map(|(_, y, x)| f64::from(at(input, n, c, y, x))).sum();
         (sum / count(geometry, count_include_pad, [oy, ox], input.full())) as f32
     });
 }
