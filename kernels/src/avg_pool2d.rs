@@ -6,7 +6,7 @@
 use crate::Cpu;
 use crate::geometry::{Geometry, Window};
 use crate::rows::{
-    Ring, WayBack, check_pool, for_groups, present_rows, split_row, sum_taps, tap_at, tap_starts, weave_row,
+    Ring, Split, WayBack, check_pool, for_groups, present_rows, sum_taps, tap_at, tap_starts, vectors, weave_row,
     whole_vectors,
 };
 use crate::simd::{Simd, SimdOp};
@@ -78,10 +78,13 @@ fn counts(
 #[inline(always)]
 fn divide<S: Simd>(simd: S, src: &[f32], row: f32, columns: &[f32], dst: &mut [f32]) {
     let row = simd.splat(row);
-    for (i, dst) in dst.chunks_mut(S::LANES).enumerate() {
-        let at = i * S::LANES..i * S::LANES + dst.len();
-        let count = simd.mul(row, simd.load_partial(&columns[at.clone()], 1.0));
-        simd.store_partial(simd.div(simd.load_partial(&src[at], 0.0), count), dst);
+    for at in vectors(simd, dst.len()) {
+        let count = simd.mul(row, simd.load(&columns[at..]));
+        simd.store(simd.div(simd.load(&src[at..]), count), &mut dst[at..]);
+    }
+    if dst.len() < S::LANES {
+        let count = simd.mul(row, simd.load_partial(&columns[..dst.len()], 1.0));
+        simd.store_partial(simd.div(simd.load_partial(&src[..dst.len()], 0.0), count), dst);
     }
 }
 
@@ -106,24 +109,25 @@ impl SimdOp for Forward<'_> {
         let width = whole_vectors(simd, window.width());
         let pitch = width + (extent[1] - 1) / stride[1];
         let first = (window.x0 * stride[1]) as isize - pads[1] as isize - input.window().x0 as isize;
-        let mut ring = Ring::new(extent[0], phases * pitch);
-        let starts = tap_starts(geometry, pitch);
-        let mut taps = Vec::with_capacity(kernel[0] * kernel[1]);
+        let split = Split::new(first, input.window().width(), stride[1], phases, pitch);
+        let mut ring = Ring::new(extent[0], phases * pitch, 0.0);
+        let taps = tap_starts(geometry, pitch);
+        let mut starts = Vec::with_capacity(kernel[0]);
         let mut sums = vec![0.0; width];
         for mut plane in planes {
             let (n, c) = (plane.image, plane.channel);
             ring.clear();
             for oy in window.y0..window.y1 {
-                taps.clear();
+                starts.clear();
                 for ky in 0..kernel[0] {
                     let Some(iy) = tap_at(geometry, 0, oy, ky, input.full()[0]) else { continue };
                     let (_, start, present) = ring.claim(iy);
                     if !present {
-                        split_row(simd, input.row(n, c, iy), first, stride[1], pitch, 0.0, ring.line_mut(start));
+                        split.row(simd, input.row(n, c, iy), ring.line_mut(start));
                     }
-                    taps.extend(starts.iter().map(|tap| start + tap));
+                    starts.push(start);
                 }
-                sum_taps(simd, &ring.lines, &taps, &mut sums);
+                sum_taps(simd, &ring.lines, &starts, &taps, &mut sums);
                 divide(simd, &sums, rows[oy - window.y0], columns, plane.row_mut(oy));
             }
         }
@@ -148,12 +152,11 @@ impl SimdOp for Backward<'_> {
         let Geometry { kernel, stride, dilation, pads } = *geometry;
         let way = WayBack::new(simd, geometry, window.x0, window.x1);
         let (line, present) = (way.line(), present_rows(signal));
-        let mut ring = Ring::new((geometry.extent()[0] - 1) / stride[0] + 1, line);
+        let (inside, from) = way.present(present);
+        let mut ring = Ring::new((geometry.extent()[0] - 1) / stride[0] + 1, line, 0.0);
         let mut phases = vec![0.0; stride[1] * way.pitch];
-        let landing = way.taps(geometry);
-        let mut shares = vec![0.0; present.width()];
+        let landings = way.landings(geometry);
         let mut starts = Vec::with_capacity(kernel[0]);
-        let mut taps = Vec::with_capacity(kernel[0] * kernel[1]);
         for mut plane in planes {
             let (n, c) = (plane.image, plane.channel);
             ring.clear();
@@ -163,22 +166,19 @@ impl SimdOp for Backward<'_> {
                 for ky in (0..kernel[0]).rev() {
                     let Some(t) = (y + pads[0]).checked_sub(ky * dilation[0]) else { continue };
                     let oy = t / stride[0];
-                    if !t.is_multiple_of(stride[0]) || !(present.y0..present.y1).contains(&oy) {
+                    if t != oy * stride[0] || !(present.y0..present.y1).contains(&oy) {
                         continue;
                     }
                     let (_, start, held) = ring.claim(oy);
                     if !held {
-                        divide(simd, signal.row(n, c, oy), rows[oy - present.y0], columns, &mut shares);
-                        split_row(simd, &shares, way.start(present.x0), 1, line, 0.0, ring.line_mut(start));
+                        let shares = &mut ring.line_mut(start)[inside.clone()];
+                        let row = &signal.row(n, c, oy)[from..];
+                        divide(simd, row, rows[oy - present.y0], &columns[from..], shares);
                     }
                     starts.push(start);
                 }
-                for (phase, landing) in phases.chunks_exact_mut(way.pitch).zip(&landing) {
-                    taps.clear();
-                    for start in &starts {
-                        taps.extend(landing.iter().map(|(_, tap)| start + tap));
-                    }
-                    sum_taps(simd, &ring.lines, &taps, phase);
+                for (phase, landing) in phases.chunks_exact_mut(way.pitch).zip(&landings) {
+                    sum_taps(simd, &ring.lines, &starts, &landing.starts, phase);
                 }
                 weave_row(simd, &phases, way.pitch, stride[1], way.q0, plane.row_mut(y));
             }

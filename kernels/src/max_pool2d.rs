@@ -8,7 +8,7 @@
 
 use crate::Cpu;
 use crate::geometry::{Geometry, Window};
-use crate::rows::{Ring, by_block, check_pool, for_groups, split_row, store_block, tap_at, tap_starts, whole_vectors};
+use crate::rows::{Ring, Split, by_block, check_pool, for_groups, store_block, tap_at, tap_starts, whole_vectors};
 use crate::simd::{Simd, SimdOp};
 use crate::view::{Maps, MapsMut, PlaneMut};
 
@@ -64,27 +64,28 @@ impl SimdOp for Pool<'_> {
         let phases = stride[1].min(extent[1]);
         let pitch = whole_vectors(simd, window.width()) + (extent[1] - 1) / stride[1];
         let first = (window.x0 * stride[1]) as isize - pads[1] as isize - input.window().x0 as isize;
-        let mut ring = Ring::new(extent[0], phases * pitch);
-        let columns = tap_starts(geometry, pitch);
+        let split = Split::new(first, input.window().width(), stride[1], phases, pitch);
+        let mut ring = Ring::new(extent[0], phases * pitch, f32::NEG_INFINITY);
         let mut finite = vec![true; extent[0]];
-        let mut taps = Vec::with_capacity(kernel[0] * kernel[1]);
+        let mut taps = Taps {
+            starts: tap_starts(geometry, pitch),
+            names: (0..kernel[0] * kernel[1]).map(|offset| offset as f32).collect(),
+            rows: Vec::with_capacity(kernel[0]),
+        };
         for (mut values, mut switches) in planes {
             let (n, c) = (values.image, values.channel);
             ring.clear();
             for oy in window.y0..window.y1 {
-                taps.clear();
+                taps.rows.clear();
                 let mut all_finite = true;
                 for ky in 0..kernel[0] {
                     let Some(iy) = tap_at(geometry, 0, oy, ky, input.full()[0]) else { continue };
                     let (slot, start, present) = ring.claim(iy);
                     if !present {
-                        let (row, line) = (input.row(n, c, iy), ring.line_mut(start));
-                        finite[slot] = split_row(simd, row, first, stride[1], pitch, f32::NEG_INFINITY, line);
+                        finite[slot] = split.row(simd, input.row(n, c, iy), ring.line_mut(start));
                     }
                     all_finite &= finite[slot];
-                    for (kx, tap) in columns.iter().enumerate() {
-                        taps.push((start + tap, (ky * kernel[1] + kx) as f32));
-                    }
+                    taps.rows.push((start, ky * kernel[1]));
                 }
                 let values = values.row_mut(oy);
                 match switches.as_mut().map(|s| s.row_mut(oy)) {
@@ -97,12 +98,22 @@ impl SimdOp for Pool<'_> {
     }
 }
 
-/// The maxima of the taps (where each begins in `lines`, its switch) and, with `SWITCHES`, which tap gave them.
+/// What the window of a row of outputs reads.
+struct Taps {
+    /// Where each tap of a row begins in its line.
+    starts: Vec<usize>,
+    /// The switches as numbers, 0 to kernel_h · kernel_w − 1.
+    names: Vec<f32>,
+    /// The rows outside of padding: where their lines begin, and their first switch.
+    rows: Vec<(usize, usize)>,
+}
+
+/// The maxima of the taps and, with `SWITCHES`, which tap gave them.
 #[inline(always)]
 fn pool_row<S: Simd, const SWITCHES: bool>(
     simd: S,
     lines: &[f32],
-    taps: &[(usize, f32)],
+    taps: &Taps,
     values: &mut [f32],
     switches: &mut [u8],
 ) {
@@ -110,21 +121,23 @@ fn pool_row<S: Simd, const SWITCHES: bool>(
     fn block<S: Simd, const SWITCHES: bool, const N: usize>(
         simd: S,
         lines: &[f32],
-        taps: &[(usize, f32)],
+        taps: &Taps,
         values: &mut [f32],
         switches: &mut [u8],
     ) {
         let mut best = [simd.splat(f32::NEG_INFINITY); N];
         let mut winner = [simd.splat(0.0); N];
-        for &(start, switch) in taps {
-            let line = &lines[start..start + N * S::LANES];
-            let switch = simd.splat(switch);
-            for i in 0..N {
-                let v = simd.load(&line[i * S::LANES..]);
-                if SWITCHES {
-                    winner[i] = simd.select(simd.gt(v, best[i]), switch, winner[i]);
+        for &(row, name) in &taps.rows {
+            for (tap, &name) in taps.starts.iter().zip(&taps.names[name..]) {
+                let line = &lines[row + tap..][..N * S::LANES];
+                let name = simd.splat(name);
+                for i in 0..N {
+                    let v = simd.load(&line[i * S::LANES..]);
+                    if SWITCHES {
+                        winner[i] = simd.select(simd.gt(v, best[i]), name, winner[i]);
+                    }
+                    best[i] = simd.max(v, best[i]);
                 }
-                best[i] = simd.max(v, best[i]);
             }
         }
         store_block(simd, best, values);

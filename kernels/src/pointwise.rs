@@ -202,10 +202,13 @@ impl<F: Combine, const READ: bool> SimdOp for Rows<'_, F, READ> {
             for y in plane.window.y0..plane.window.y1 {
                 let out = plane.row_mut(y);
                 let Some(input) = input else {
-                    for out in out.chunks_mut(S::LANES) {
-                        let v = if out.len() == S::LANES { simd.load(out) } else { simd.load_partial(out, 0.0) };
-                        let v = f.apply(simd, c, v, none);
-                        if out.len() == S::LANES { simd.store(v, out) } else { simd.store_partial(v, out) }
+                    let mut outs = out.chunks_exact_mut(S::LANES);
+                    for out in outs.by_ref() {
+                        simd.store(f.apply(simd, c, simd.load(out), none), out);
+                    }
+                    let out = outs.into_remainder();
+                    if !out.is_empty() {
+                        simd.store_partial(f.apply(simd, c, simd.load_partial(out, 0.0), none), out);
                     }
                     continue;
                 };

@@ -9,6 +9,8 @@
 //! phase 1         .   b   d   f   .
 //! ```
 
+use std::ops::Range;
+
 use crate::Cpu;
 use crate::geometry::{Geometry, Window};
 use crate::simd::Simd;
@@ -90,9 +92,9 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
-    /// Room for `capacity` rows of `len` elements.
-    pub(crate) fn new(capacity: usize, len: usize) -> Self {
-        Self { lines: vec![0.0; capacity * len], len, held: vec![usize::MAX; capacity] }
+    /// Room for `capacity` rows of `len` elements, which hold `padding` until they are written to.
+    pub(crate) fn new(capacity: usize, len: usize, padding: f32) -> Self {
+        Self { lines: vec![padding; capacity * len], len, held: vec![usize::MAX; capacity] }
     }
 
     /// Forgets all rows: another map follows.
@@ -116,92 +118,96 @@ impl Ring {
     }
 }
 
-/// Copies and says whether all numbers are finite.
+/// Where each vector of a row of `len` begins: the last one overlaps the one before it, so that none hangs over. Nothing
+/// where the row is shorter than a vector.
 #[inline(always)]
-fn copy_finite<S: Simd>(simd: S, src: &[f32], dst: &mut [f32]) -> bool {
-    let zero = simd.splat(0.0);
-    let mut sum = zero;
-    let (src_tail, dst_tail) = {
-        let mut from = src.chunks_exact(S::LANES);
-        let mut to = dst.chunks_exact_mut(S::LANES);
-        for (from, to) in from.by_ref().zip(to.by_ref()) {
-            let v = simd.load(from);
-            sum = simd.fma(v, zero, sum);
-            simd.store(v, to);
-        }
-        (from.remainder(), to.into_remainder())
-    };
-    let v = simd.load_partial(src_tail, 0.0);
-    simd.store_partial(v, dst_tail);
-    // 0 · x is NaN for infinities and NaN, else a zero.
-    simd.reduce_sum(simd.fma(v, zero, sum)) == 0.0
+pub(crate) fn vectors<S: Simd>(_: S, len: usize) -> impl Iterator<Item = usize> {
+    let count = if len < S::LANES { 0 } else { len.div_ceil(S::LANES) };
+    (0..count).map(move |i| (i * S::LANES).min(len - S::LANES))
 }
 
-/// Parts a row into the first `dst.len() / pitch` of its `stride` phases: dst\[q · pitch + i\] is the element
-/// `first + i · stride + q` of `src`, or `fill` outside of it. Says whether all it read was finite.
-#[inline(always)]
-pub(crate) fn split_row<S: Simd>(
-    simd: S,
-    src: &[f32],
+/// How rows are parted into phases: element i of phase q is element `first + i · stride + q` of the row.
+///
+/// Which elements lie inside the row is the same for all rows of a map, so that padding is filled in once and a row's
+/// own elements are copied between it.
+pub(crate) struct Split {
     first: isize,
     stride: usize,
     pitch: usize,
-    fill: f32,
-    dst: &mut [f32],
-) -> bool {
-    let len = src.len() as isize;
-    let phases = dst.len() / pitch;
-    let mut finite = true;
-    if stride == 1 {
-        let lo = (-first).clamp(0, pitch as isize);
-        let hi = (len - first).clamp(lo, pitch as isize);
-        dst[..lo as usize].fill(fill);
-        dst[hi as usize..].fill(fill);
-        if lo < hi {
-            let src = &src[(first + lo) as usize..(first + hi) as usize];
-            finite = copy_finite(simd, src, &mut dst[lo as usize..hi as usize]);
-        }
-        return finite;
+    /// For each phase, the elements inside the row.
+    inside: Vec<Range<usize>>,
+}
+
+impl Split {
+    /// For rows of `len` elements, into `phases` lines of `pitch` elements.
+    pub(crate) fn new(first: isize, len: usize, stride: usize, phases: usize, pitch: usize) -> Self {
+        let inside = (0..phases as isize).map(|q| {
+            // The first element at or behind each border of the row.
+            let element = |at: isize| (at - first - q + stride as isize - 1).div_euclid(stride as isize);
+            let lo = element(0).clamp(0, pitch as isize);
+            lo as usize..element(len as isize).clamp(lo, pitch as isize) as usize
+        });
+        Self { first, stride, pitch, inside: inside.collect() }
     }
-    // The elements lo..hi have all their phases inside `src`.
-    let (lo, hi) = if stride == 2 && phases == 2 {
-        let lo = (1 - first).div_euclid(2).clamp(0, pitch as isize);
-        let hi = (len - first).div_euclid(2).clamp(lo, pitch as isize);
-        let (mut i, hi) = (lo as usize, hi as usize);
-        let (even, odd) = dst.split_at_mut(pitch);
+
+    /// Copies what lies inside `row` to the phases in `line`; says whether all of it is finite.
+    #[inline(always)]
+    pub(crate) fn row<S: Simd>(&self, simd: S, row: &[f32], line: &mut [f32]) -> bool {
         let zero = simd.splat(0.0);
-        let mut sum = zero;
-        let lo = i;
-        while i < hi && hi - lo >= S::LANES {
-            // The last vector overlaps the one before it.
-            let at = i.min(hi - S::LANES);
-            let pair = &src[(first + 2 * at as isize) as usize..][..2 * S::LANES];
-            let (a, b) = (simd.load(pair), simd.load(&pair[S::LANES..]));
-            sum = simd.fma(b, zero, simd.fma(a, zero, sum));
-            let (a, b) = simd.deinterleave(a, b);
-            simd.store(a, &mut even[at..]);
-            simd.store(b, &mut odd[at..]);
-            i = at + S::LANES;
+        let mut special = zero;
+        let mut finite = true;
+        match &self.inside[..] {
+            [inside] if self.stride == 1 => {
+                let dst = &mut line[inside.clone()];
+                let src = &row[(self.first + inside.start as isize) as usize..][..dst.len()];
+                for at in vectors(simd, dst.len()) {
+                    let v = simd.load(&src[at..]);
+                    special = simd.fma(v, zero, special);
+                    simd.store(v, &mut dst[at..]);
+                }
+                if dst.len() < S::LANES {
+                    let v = simd.load_partial(src, 0.0);
+                    special = simd.fma(v, zero, special);
+                    simd.store_partial(v, dst);
+                }
+            }
+            [even, odd] if self.stride == 2 => {
+                let both = even.start.max(odd.start)..even.end.min(odd.end);
+                let (evens, odds) = line.split_at_mut(self.pitch);
+                let at_element = |i: usize| (self.first + 2 * i as isize) as usize;
+                let pairs = vectors(simd, both.len());
+                for i in pairs.map(|i| both.start + i) {
+                    let pair = &row[at_element(i)..][..2 * S::LANES];
+                    let (a, b) = (simd.load(pair), simd.load(&pair[S::LANES..]));
+                    special = simd.fma(b, zero, simd.fma(a, zero, special));
+                    let (a, b) = simd.deinterleave(a, b);
+                    simd.store(a, &mut evens[i..]);
+                    simd.store(b, &mut odds[i..]);
+                }
+                let paired = if both.len() < S::LANES { both.start..both.start } else { both };
+                for (q, (inside, phase)) in [(even, evens), (odd, odds)].into_iter().enumerate() {
+                    let rest =
+                        (inside.start..paired.start.min(inside.end)).chain(paired.end.max(inside.start)..inside.end);
+                    for i in rest {
+                        phase[i] = row[(self.first + (2 * i + q) as isize) as usize];
+                        finite &= phase[i].is_finite();
+                    }
+                }
+            }
+            phases => {
+                for (q, (inside, phase)) in phases.iter().zip(line.chunks_exact_mut(self.pitch)).enumerate() {
+                    let start = (self.first + (inside.start * self.stride + q) as isize) as usize;
+                    let src = row.get(start..).unwrap_or_default().iter().step_by(self.stride);
+                    for (dst, src) in phase[inside.clone()].iter_mut().zip(src) {
+                        *dst = *src;
+                        finite &= src.is_finite();
+                    }
+                }
+            }
         }
-        finite = simd.reduce_sum(sum) == 0.0;
-        (lo, i)
-    } else {
-        (0, 0)
-    };
-    for (q, phase) in dst.chunks_exact_mut(pitch).enumerate() {
-        // Inside `src` from the first element not below 0 to the last below its length.
-        let (stride, first) = (stride as isize, first + q as isize);
-        let inside = (stride - 1 - first).div_euclid(stride).clamp(0, pitch as isize) as usize;
-        let outside = (len - first + stride - 1).div_euclid(stride).clamp(inside as isize, pitch as isize) as usize;
-        phase[..inside].fill(fill);
-        phase[outside..].fill(fill);
-        for i in (inside..lo.max(inside)).chain(hi.max(inside)..outside) {
-            let x = src[(first + i as isize * stride) as usize];
-            finite &= x.is_finite();
-            phase[i] = x;
-        }
+        // 0 · x is NaN for infinities and NaN, else a zero.
+        finite && simd.reduce_sum(special) == 0.0
     }
-    finite
 }
 
 /// The way back: out\[j\] is element `(q0 + j) / stride` of phase `(q0 + j) mod stride`.
@@ -211,24 +217,30 @@ pub(crate) fn weave_row<S: Simd>(simd: S, phases: &[f32], pitch: usize, stride: 
         out.copy_from_slice(&phases[q0..q0 + out.len()]);
         return;
     }
-    let mut done = 0;
-    if stride == 2 {
+    if stride == 2 && out.len() > 2 * S::LANES {
         let (even, odd) = phases.split_at(pitch);
-        if q0 == 1 && !out.is_empty() {
+        // Pairs begin at an even element; a lone odd one may come before them, a lone even one after.
+        let pairs = (out.len() - q0) / 2;
+        if q0 == 1 {
             out[0] = odd[0];
-            done = 1;
         }
-        while done + 2 * S::LANES <= out.len() {
-            let i = (q0 + done) / 2;
+        for at in vectors(simd, pairs) {
+            let i = q0 + at;
             let (a, b) = simd.interleave(simd.load(&even[i..]), simd.load(&odd[i..]));
-            let pair = &mut out[done..done + 2 * S::LANES];
+            let pair = &mut out[q0 + 2 * at..][..2 * S::LANES];
             simd.store(a, pair);
             simd.store(b, &mut pair[S::LANES..]);
-            done += 2 * S::LANES;
         }
+        if (out.len() - q0) % 2 == 1 {
+            out[q0 + 2 * pairs] = even[q0 + pairs];
+        }
+        return;
     }
-    for j in done..out.len() {
-        out[j] = phases[(q0 + j) % stride * pitch + (q0 + j) / stride];
+    for (q, phase) in phases.chunks_exact(pitch).enumerate() {
+        let (i, j) = if q < q0 { (1, q + stride - q0) } else { (0, q - q0) };
+        for (out, x) in out.iter_mut().skip(j).step_by(stride).zip(&phase[i..]) {
+            *out = *x;
+        }
     }
 }
 
@@ -268,23 +280,34 @@ impl WayBack {
         self.pitch + self.reach
     }
 
-    /// For each phase the taps that land on it, from the last down, and where in a line of outputs each begins: from
-    /// the last tap down, the outputs that cover a cell come in rising order.
-    pub(crate) fn taps(&self, geometry: &Geometry) -> Vec<Vec<(usize, usize)>> {
+    /// What lands on each phase.
+    pub(crate) fn landings(&self, geometry: &Geometry) -> Vec<Landing> {
         let stride = geometry.stride[1];
-        let mut phases = vec![Vec::new(); stride];
+        let mut phases = vec![Landing::default(); stride];
         for kx in (0..geometry.kernel[1]).rev() {
             let t = kx * geometry.dilation[1];
-            phases[t % stride].push((kx, self.reach - t / stride));
+            phases[t % stride].taps.push(kx);
+            phases[t % stride].starts.push(self.reach - t / stride);
         }
         phases
     }
 
-    /// Outputs from element 0 of a line to the one at column `x0` of the signal's window.
-    #[inline(always)]
-    pub(crate) fn start(&self, x0: usize) -> isize {
-        (self.first as isize - self.reach as isize) - x0 as isize
+    /// Which elements of a line the outputs of `window` are, and the place in their row of the first of them.
+    pub(crate) fn present(&self, window: Window) -> (Range<usize>, usize) {
+        let first = (self.first as isize - self.reach as isize) - window.x0 as isize;
+        let lo = (-first).clamp(0, self.line() as isize);
+        let hi = (window.width() as isize - first).clamp(lo, self.line() as isize);
+        (lo as usize..hi as usize, if lo < hi { (first + lo) as usize } else { 0 })
     }
+}
+
+/// The taps that land on one phase, from the last down: so the outputs that cover a cell come in rising order.
+#[derive(Clone, Default)]
+pub(crate) struct Landing {
+    /// Which taps.
+    pub(crate) taps: Vec<usize>,
+    /// Where in a line of outputs each begins.
+    pub(crate) starts: Vec<usize>,
 }
 
 /// `$call::<S, n>(…)` for the number n, 1 to 4, of vectors in the next block of `$left` vectors.
@@ -315,27 +338,38 @@ pub(crate) use by_block;
 /// Stores a block of vectors to as many elements as `out` has.
 #[inline(always)]
 pub(crate) fn store_block<S: Simd, const N: usize>(simd: S, block: [S::F32; N], out: &mut [f32]) {
+    if out.len() >= N * S::LANES {
+        let out = &mut out[..N * S::LANES];
+        for i in 0..N {
+            simd.store(block[i], &mut out[i * S::LANES..]);
+        }
+        return;
+    }
     for (v, out) in block.into_iter().zip(out.chunks_mut(S::LANES)) {
         if out.len() == S::LANES { simd.store(v, out) } else { simd.store_partial(v, out) }
     }
 }
 
-/// dst\[i\] = Σ lines\[tap + i\], the taps in their order; `dst` is in whole vectors.
+/// dst\[i\] = Σ lines\[row + tap + i\], row by row and tap by tap; `dst` is in whole vectors.
 #[inline(always)]
-pub(crate) fn sum_taps<S: Simd>(simd: S, lines: &[f32], taps: &[usize], dst: &mut [f32]) {
+pub(crate) fn sum_taps<S: Simd>(simd: S, lines: &[f32], rows: &[usize], taps: &[usize], dst: &mut [f32]) {
     #[inline(always)]
-    fn block<S: Simd, const N: usize>(simd: S, lines: &[f32], taps: &[usize], at: usize, dst: &mut [f32]) {
+    fn block<S: Simd, const N: usize>(simd: S, lines: &[f32], rows: &[usize], taps: &[usize], dst: &mut [f32]) {
         let mut sum = [simd.splat(0.0); N];
-        for tap in taps {
-            let line = &lines[tap + at..tap + at + N * S::LANES];
-            for n in 0..N {
-                sum[n] = simd.add(sum[n], simd.load(&line[n * S::LANES..]));
+        for row in rows {
+            for tap in taps {
+                let line = &lines[row + tap..][..N * S::LANES];
+                for n in 0..N {
+                    sum[n] = simd.add(sum[n], simd.load(&line[n * S::LANES..]));
+                }
             }
         }
-        store_block(simd, sum, &mut dst[at..at + N * S::LANES]);
+        store_block(simd, sum, dst);
     }
     let mut at = 0;
     while at < dst.len() {
-        at += S::LANES * by_block!((dst.len() - at) / S::LANES, N => { block::<S, N>(simd, lines, taps, at, dst); N });
+        let left = (dst.len() - at) / S::LANES;
+        let (lines, dst) = (&lines[at..], &mut dst[at..]);
+        at += S::LANES * by_block!(left, N => { block::<S, N>(simd, lines, rows, taps, dst); N });
     }
 }

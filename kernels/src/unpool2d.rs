@@ -5,7 +5,9 @@
 
 use crate::Cpu;
 use crate::geometry::{Geometry, Window};
-use crate::rows::{Ring, WayBack, by_block, check_pool, for_groups, present_rows, split_row, store_block, weave_row};
+use crate::rows::{
+    Landing, Ring, WayBack, by_block, check_pool, for_groups, present_rows, store_block, vectors, weave_row,
+};
 use crate::simd::{Simd, SimdOp};
 use crate::view::{Maps, MapsMut, PlaneMut};
 
@@ -36,14 +38,6 @@ struct Unpool<'a> {
     planes: Vec<PlaneMut<'a>>,
 }
 
-/// Which tap of which line: where it begins in the values, where in the switches, and the switch that names it.
-#[derive(Clone, Copy)]
-struct Tap {
-    value: usize,
-    switch: usize,
-    name: f32,
-}
-
 impl SimdOp for Unpool<'_> {
     type Output = ();
 
@@ -53,13 +47,14 @@ impl SimdOp for Unpool<'_> {
         let Geometry { kernel, stride, dilation, pads } = *geometry;
         let way = WayBack::new(simd, geometry, window.x0, window.x1);
         let (line, present) = (way.line(), present_rows(signal));
+        let (inside, from) = way.present(present);
         let skipped = present.x0.saturating_sub(switches.window().x0);
-        // A slot holds a row of values, then one of switches as numbers.
-        let mut ring = Ring::new((geometry.extent()[0] - 1) / stride[0] + 1, 2 * line);
+        // A slot holds a row of values, then one of switches as numbers; beside the signal's window zeros.
+        let mut ring = Ring::new((geometry.extent()[0] - 1) / stride[0] + 1, 2 * line, 0.0);
         let mut phases = vec![0.0; stride[1] * way.pitch];
-        let landing = way.taps(geometry);
+        let landings = way.landings(geometry);
+        let names: Vec<f32> = (0..kernel[0] * kernel[1]).map(|offset| offset as f32).collect();
         let mut rows = Vec::with_capacity(kernel[0]);
-        let mut taps = Vec::with_capacity(kernel[0] * kernel[1]);
         for mut plane in planes {
             let (n, c) = (plane.image, plane.channel);
             ring.clear();
@@ -69,16 +64,15 @@ impl SimdOp for Unpool<'_> {
                 for ky in (0..kernel[0]).rev() {
                     let Some(t) = (y + pads[0]).checked_sub(ky * dilation[0]) else { continue };
                     let oy = t / stride[0];
-                    if !t.is_multiple_of(stride[0]) || !(present.y0..present.y1).contains(&oy) {
+                    if t != oy * stride[0] || !(present.y0..present.y1).contains(&oy) {
                         continue;
                     }
                     let (_, start, held) = ring.claim(oy);
                     if !held {
-                        let (values, names) = ring.line_mut(start).split_at_mut(line);
-                        let first = way.start(present.x0);
-                        split_row(simd, signal.row(n, c, oy), first, 1, line, 0.0, values);
-                        let bytes = &switches.row(n, c, oy)[skipped..skipped + present.width()];
-                        widen_row(simd, bytes, first, names);
+                        let (values, switched) = ring.line_mut(start).split_at_mut(line);
+                        values[inside.clone()].copy_from_slice(&signal.row(n, c, oy)[from..from + inside.len()]);
+                        let bytes = &switches.row(n, c, oy)[skipped + from..skipped + from + inside.len()];
+                        widen_row(simd, bytes, &mut switched[inside.clone()]);
                     }
                     rows.push((start, ky * kernel[1]));
                 }
@@ -87,16 +81,8 @@ impl SimdOp for Unpool<'_> {
                     out.fill(0.0);
                     continue;
                 }
-                for (phase, landing) in phases.chunks_exact_mut(way.pitch).zip(&landing) {
-                    taps.clear();
-                    for &(start, name) in &rows {
-                        taps.extend(landing.iter().map(|(kx, tap)| Tap {
-                            value: start + tap,
-                            switch: start + line + tap,
-                            name: (name + kx) as f32,
-                        }));
-                    }
-                    gather(simd, &ring.lines, &taps, phase);
+                for (phase, landing) in phases.chunks_exact_mut(way.pitch).zip(&landings) {
+                    gather(simd, &Lines { lines: &ring.lines, line, rows: &rows, names: &names }, landing, phase);
                 }
                 weave_row(simd, &phases, way.pitch, stride[1], way.q0, out);
             }
@@ -104,45 +90,46 @@ impl SimdOp for Unpool<'_> {
     }
 }
 
-/// dst\[i\] = bytes\[first + i\] as numbers; −1, which is no switch, outside.
+/// dst\[i\] = bytes\[i\] as numbers
 #[inline(always)]
-fn widen_row<S: Simd>(simd: S, bytes: &[u8], first: isize, dst: &mut [f32]) {
-    let lo = (-first).clamp(0, dst.len() as isize);
-    let hi = (bytes.len() as isize - first).clamp(lo, dst.len() as isize) as usize;
-    let lo = lo as usize;
-    dst[..lo].fill(-1.0);
-    dst[hi..].fill(-1.0);
-    if lo == hi {
-        return;
-    }
-    let bytes = &bytes[(first + lo as isize) as usize..][..hi - lo];
-    let dst = &mut dst[lo..hi];
-    let mut i = 0;
-    while i < dst.len() && dst.len() >= S::LANES {
-        // The last vector overlaps the one before it.
-        let at = i.min(dst.len() - S::LANES);
+fn widen_row<S: Simd>(simd: S, bytes: &[u8], dst: &mut [f32]) {
+    for at in vectors(simd, dst.len()) {
         simd.store(simd.load_u8(&bytes[at..]), &mut dst[at..]);
-        i = at + S::LANES;
     }
-    for (x, &byte) in dst[i..].iter_mut().zip(&bytes[i..]) {
-        *x = f32::from(byte);
+    if dst.len() < S::LANES {
+        for (x, &byte) in dst.iter_mut().zip(bytes) {
+            *x = f32::from(byte);
+        }
     }
+}
+
+/// The rows of the signal that cover a row of cells.
+struct Lines<'a> {
+    lines: &'a [f32],
+    /// From a row's values to its switches.
+    line: usize,
+    /// Where each row begins in `lines`, and the first switch that means the row of cells.
+    rows: &'a [(usize, usize)],
+    /// The switches as numbers.
+    names: &'a [f32],
 }
 
 /// dst\[i\] = Σ value\[i\] over the taps, in their order, that switch\[i\] names.
 #[inline(always)]
-fn gather<S: Simd>(simd: S, lines: &[f32], taps: &[Tap], dst: &mut [f32]) {
+fn gather<S: Simd>(simd: S, signal: &Lines<'_>, landing: &Landing, dst: &mut [f32]) {
     #[inline(always)]
-    fn block<S: Simd, const N: usize>(simd: S, lines: &[f32], taps: &[Tap], dst: &mut [f32]) {
+    fn block<S: Simd, const N: usize>(simd: S, signal: &Lines<'_>, landing: &Landing, at: usize, dst: &mut [f32]) {
         let zero = simd.splat(0.0);
         let mut sum = [zero; N];
-        for tap in taps {
-            let values = &lines[tap.value..tap.value + N * S::LANES];
-            let switches = &lines[tap.switch..tap.switch + N * S::LANES];
-            let name = simd.splat(tap.name);
-            for i in 0..N {
-                let named = simd.eq(simd.load(&switches[i * S::LANES..]), name);
-                sum[i] = simd.add(sum[i], simd.select(named, simd.load(&values[i * S::LANES..]), zero));
+        for &(row, name) in signal.rows {
+            for (start, tap) in landing.starts.iter().zip(&landing.taps) {
+                let values = &signal.lines[row + start + at..][..N * S::LANES];
+                let switches = &signal.lines[row + start + at + signal.line..][..N * S::LANES];
+                let name = simd.splat(signal.names[name + tap]);
+                for i in 0..N {
+                    let named = simd.eq(simd.load(&switches[i * S::LANES..]), name);
+                    sum[i] = simd.add(sum[i], simd.select(named, simd.load(&values[i * S::LANES..]), zero));
+                }
             }
         }
         store_block(simd, sum, dst);
@@ -150,7 +137,7 @@ fn gather<S: Simd>(simd: S, lines: &[f32], taps: &[Tap], dst: &mut [f32]) {
     let mut at = 0;
     while at < dst.len() {
         let left = (dst.len() - at) / S::LANES;
-        let (lines, dst) = (&lines[at..], &mut dst[at..]);
-        at += S::LANES * by_block!(left, N => { block::<S, N>(simd, lines, taps, &mut dst[..N * S::LANES]); N });
+        let dst = &mut dst[at..];
+        at += S::LANES * by_block!(left, N => { block::<S, N>(simd, signal, landing, at, dst); N });
     }
 }
