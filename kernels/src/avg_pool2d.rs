@@ -7,7 +7,7 @@ use crate::Cpu;
 use crate::geometry::{Geometry, Window};
 use crate::rows::{
     Ring, Split, WayBack, check_pool, for_groups, present_rows, sum_taps, tap_at, tap_starts, vectors, weave_row,
-    whole_vectors,
+    whole_cache_lines, whole_vectors,
 };
 use crate::simd::{Simd, SimdOp};
 use crate::view::{Maps, MapsMut, PlaneMut};
@@ -107,7 +107,7 @@ impl SimdOp for Forward<'_> {
         let extent = geometry.extent();
         let phases = stride[1].min(extent[1]);
         let width = whole_vectors(simd, window.width());
-        let pitch = width + (extent[1] - 1) / stride[1];
+        let pitch = whole_cache_lines(width + (extent[1] - 1) / stride[1]);
         let first = (window.x0 * stride[1]) as isize - pads[1] as isize - input.window().x0 as isize;
         let split = Split::new(first, input.window().width(), stride[1], phases, pitch);
         let mut ring = Ring::new(extent[0], phases * pitch, 0.0);

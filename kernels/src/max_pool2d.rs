@@ -8,7 +8,9 @@
 
 use crate::Cpu;
 use crate::geometry::{Geometry, Window};
-use crate::rows::{Ring, Split, by_block, check_pool, for_groups, store_block, tap_at, tap_starts, whole_vectors};
+use crate::rows::{
+    Ring, Split, by_block, check_pool, for_groups, store_block, tap_at, tap_starts, whole_cache_lines, whole_vectors,
+};
 use crate::simd::{Simd, SimdOp};
 use crate::view::{Maps, MapsMut, PlaneMut};
 
@@ -62,7 +64,7 @@ impl SimdOp for Pool<'_> {
         let Geometry { kernel, stride, pads, .. } = *geometry;
         let extent = geometry.extent();
         let phases = stride[1].min(extent[1]);
-        let pitch = whole_vectors(simd, window.width()) + (extent[1] - 1) / stride[1];
+        let pitch = whole_cache_lines(whole_vectors(simd, window.width()) + (extent[1] - 1) / stride[1]);
         let first = (window.x0 * stride[1]) as isize - pads[1] as isize - input.window().x0 as isize;
         let split = Split::new(first, input.window().width(), stride[1], phases, pitch);
         let mut ring = Ring::new(extent[0], phases * pitch, f32::NEG_INFINITY);

@@ -12,6 +12,7 @@
 use std::ops::Range;
 
 use crate::Cpu;
+use crate::aligned::AlignedBuf;
 use crate::geometry::{Geometry, Window};
 use crate::simd::Simd;
 use crate::view::{Layout, Maps};
@@ -80,13 +81,18 @@ pub(crate) fn tap_starts(geometry: &Geometry, pitch: usize) -> Vec<usize> {
 /// A number of cells, rounded up to whole vectors.
 #[inline(always)]
 pub(crate) fn whole_vectors<S: Simd>(_: S, cells: usize) -> usize {
-    cells.div_ceil(S::LANES) * S::LANES
+    cells.next_multiple_of(S::LANES)
+}
+
+/// A number of elements, rounded up to whole cache lines: vectors that begin there cross none.
+pub(crate) fn whole_cache_lines(elements: usize) -> usize {
+    elements.next_multiple_of(16)
 }
 
 /// The last rows that were brought into order, each in the slot of its number modulo the capacity.
 pub(crate) struct Ring {
     /// capacity × len
-    pub(crate) lines: Vec<f32>,
+    pub(crate) lines: AlignedBuf,
     len: usize,
     held: Vec<usize>,
 }
@@ -94,7 +100,9 @@ pub(crate) struct Ring {
 impl Ring {
     /// Room for `capacity` rows of `len` elements, which hold `padding` until they are written to.
     pub(crate) fn new(capacity: usize, len: usize, padding: f32) -> Self {
-        Self { lines: vec![padding; capacity * len], len, held: vec![usize::MAX; capacity] }
+        let mut lines = AlignedBuf::zeroed(capacity * len);
+        lines.fill(padding);
+        Self { lines, len, held: vec![usize::MAX; capacity] }
     }
 
     /// Forgets all rows: another map follows.
@@ -254,7 +262,7 @@ pub(crate) struct WayBack {
     pub(crate) first: usize,
     /// Elements of a phase, in whole vectors.
     pub(crate) pitch: usize,
-    /// The farthest element, counted from its output, that a tap lands on.
+    /// At least the farthest element, counted from its output, that a tap lands on; in whole cache lines.
     pub(crate) reach: usize,
     /// Where in the phases the window's first column lies.
     pub(crate) q0: usize,
@@ -269,7 +277,7 @@ impl WayBack {
         Self {
             first,
             pitch: whole_vectors(simd, (x1 - 1 + pad) / stride + 1 - first),
-            reach: (geometry.kernel[1] - 1) * geometry.dilation[1] / stride,
+            reach: whole_cache_lines((geometry.kernel[1] - 1) * geometry.dilation[1] / stride),
             q0: (x0 + pad) % stride,
         }
     }
@@ -277,7 +285,7 @@ impl WayBack {
     /// Elements of a line of outputs: from `first − reach` on, as many as all taps of a phase read.
     #[inline(always)]
     pub(crate) fn line(&self) -> usize {
-        self.pitch + self.reach
+        whole_cache_lines(self.pitch + self.reach)
     }
 
     /// What lands on each phase.
