@@ -31,7 +31,9 @@ use super::table::{Align, Table};
 /// Probabilities are the network's own softmax, or one over its scores where it has none; the score is the value
 /// before it. Averages are means of probabilities and of scores.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  switchback classify -m squeezenet1.1.onnx cat.jpg dog.jpg\n  switchback classify -m a.onnx -m b.onnx --crops 10 photos/ --json\n  curl -s https://example.org/cat.jpg | switchback classify -m a.onnx -")]
+#[command(
+    after_help = "Examples:\n  switchback classify -m squeezenet1.1.onnx cat.jpg dog.jpg\n  switchback classify -m a.onnx -m b.onnx --crops 10 photos/ --json\n  curl -s https://example.org/cat.jpg | switchback classify -m a.onnx -"
+)]
 pub(crate) struct Arguments {
     /// Pictures, folders of pictures, .npy tensors, or - for stdin
     #[arg(value_name = "INPUT", required = true)]
@@ -217,10 +219,8 @@ fn ten_crops(picture: &Picture, preprocess: &Preprocess, shape: Shape) -> anyhow
     let placed = Preprocess { crop_ratio: 1.0, ..preprocess.clone() }.place(picture, whole)?;
     let (down, across) = (whole.h - shape.h, whole.w - shape.w);
     let corners = [(0, 0), (0, across), (down, 0), (down, across), (down / 2, across / 2)];
-    let mut crops: Vec<Picture> = corners
-        .iter()
-        .map(|&(y0, x0)| placed.crop(Window { y0, x0, y1: y0 + shape.h, x1: x0 + shape.w }))
-        .collect();
+    let mut crops: Vec<Picture> =
+        corners.iter().map(|&(y0, x0)| placed.crop(Window { y0, x0, y1: y0 + shape.h, x1: x0 + shape.w })).collect();
     crops.extend(crops.clone().iter().map(mirrored));
     Ok(crops)
 }

@@ -30,12 +30,9 @@ impl Context {
         let cancel = Arc::new(AtomicBool::new(false));
         for signal in signals() {
             // Order matters: the shutdown looks at the flag that the second handler sets.
-            let caught = signal_hook::flag::register_conditional_shutdown(
-                signal,
-                i32::from(INTERRUPTED),
-                Arc::clone(&cancel),
-            )
-            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&cancel)));
+            let caught =
+                signal_hook::flag::register_conditional_shutdown(signal, i32::from(INTERRUPTED), Arc::clone(&cancel))
+                    .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&cancel)));
             if let Err(error) = caught {
                 talk(&format!("switchback: cannot catch signal {signal}: {error}"));
             }

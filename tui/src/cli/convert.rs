@@ -22,7 +22,9 @@ use super::table::bytes;
 /// The file is readable from Python, opens without parsing a graph, and remembers how pictures are prepared: what
 /// --preprocess and --labels say, or what would be chosen without them. A guess is not recorded.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  switchback convert squeezenet1.1.onnx -o squeezenet1.1.safetensors\n  switchback convert caffenet.onnx --preprocess caffe-squash --dtype f16 -o caffenet.safetensors")]
+#[command(
+    after_help = "Examples:\n  switchback convert squeezenet1.1.onnx -o squeezenet1.1.safetensors\n  switchback convert caffenet.onnx --preprocess caffe-squash --dtype f16 -o caffenet.safetensors"
+)]
 pub(crate) struct Arguments {
     /// The model to convert
     #[arg(value_name = "MODEL")]

@@ -35,7 +35,8 @@ pub(crate) fn without_a_command(words: &[OsString]) -> anyhow::Error {
     let text = word.to_string_lossy();
     if path.exists() || text == "-" {
         let shown = show(path);
-        let model = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx") || e.eq_ignore_ascii_case("safetensors"));
+        let model =
+            path.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx") || e.eq_ignore_ascii_case("safetensors"));
         let advice = if model {
             format!(
                 "{shown} looks like a model. Say what to do with it:\n\n  \

@@ -12,10 +12,10 @@ use switchback_core::{Model, Shape};
 
 use super::Outcome;
 use super::context::Context;
+use super::failure::show;
 use super::json;
 use super::model::{self, Opened};
 use super::output::{Format, Target, print};
-use super::failure::show;
 use super::sweep::print_json;
 use super::table::{Align, Table, grouped};
 
@@ -23,7 +23,9 @@ use super::table::{Align, Table, grouped};
 ///
 /// Names are those of the model file's tensors; -l takes a name, #INDEX or an unambiguous part of a name.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  switchback layers -m squeezenet1.1.onnx\n  switchback layers -m squeezenet1.1.onnx --json | jq '.layers[].name'")]
+#[command(
+    after_help = "Examples:\n  switchback layers -m squeezenet1.1.onnx\n  switchback layers -m squeezenet1.1.onnx --json | jq '.layers[].name'"
+)]
 pub(crate) struct Arguments {
     /// Where the table goes instead of stdout: .csv or .json
     #[arg(short, long, value_name = "FILE")]

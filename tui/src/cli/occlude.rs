@@ -29,7 +29,9 @@ use super::table::{Align, Table};
 /// feature map. Row i, column j is the square with its top left corner at (i·stride, j·stride). Several --class share
 /// one sweep.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  switchback occlude -m squeezenet1.1.onnx cat.jpg\n  switchback occlude -m squeezenet1.1.onnx cat.jpg --class 285 --class tabby -o heat.png\n  switchback occlude -m squeezenet1.1.onnx cat.jpg --size 48 --stride 4 --fill grey --json\n  switchback occlude -m squeezenet1.1.onnx photos/ --out-dir maps --format npy")]
+#[command(
+    after_help = "Examples:\n  switchback occlude -m squeezenet1.1.onnx cat.jpg\n  switchback occlude -m squeezenet1.1.onnx cat.jpg --class 285 --class tabby -o heat.png\n  switchback occlude -m squeezenet1.1.onnx cat.jpg --size 48 --stride 4 --fill grey --json\n  switchback occlude -m squeezenet1.1.onnx photos/ --out-dir maps --format npy"
+)]
 pub(crate) struct Arguments {
     /// Pictures, folders of pictures, .npy tensors, or - for stdin
     #[arg(value_name = "INPUT", required = true)]
@@ -104,8 +106,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ou
     }
     plan.run(context, &opened, |loaded| {
         let fill = fill(arguments.fill, context.options.seed, &opened.preprocess.record, loaded)?;
-        let settings =
-            Settings { size, stride, fill, classes: classes.clone(), layer, channel: arguments.channel };
+        let settings = Settings { size, stride, fill, classes: classes.clone(), layer, channel: arguments.channel };
         let start = Instant::now();
         let mut meter = Meter::new(context, "occlude");
         let map = occlusion::occlude(&opened.session, &loaded.tensor, &settings, &mut |p| meter.step(p))?;
@@ -178,7 +179,7 @@ pub(crate) struct Occluded<'a> {
 /// One number where one class was asked for, a list where several were.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum OneOrMany<T> {
+pub(crate) enum OneOrMany<T> {
     One(T),
     Many(Vec<T>),
 }
@@ -193,7 +194,7 @@ impl<T> OneOrMany<T> {
 }
 
 #[derive(Serialize)]
-struct Record {
+pub(crate) struct Record {
     input: String,
     class: OneOrMany<usize>,
     class_name: OneOrMany<String>,
@@ -211,7 +212,7 @@ struct Record {
 }
 
 #[derive(Serialize)]
-struct Baseline {
+pub(crate) struct Baseline {
     probability: OneOrMany<f32>,
     label: usize,
     label_name: String,
@@ -219,7 +220,7 @@ struct Baseline {
 }
 
 #[derive(Serialize)]
-struct Document {
+pub(crate) struct Document {
     #[serde(flatten)]
     record: Record,
     /// `[row][column]`, or `[class][row][column]` for several classes.
@@ -239,7 +240,7 @@ impl Occluded<'_> {
     }
 }
 
-impl<'a> Artefact for Occluded<'a> {
+impl Artefact for Occluded<'_> {
     type Document = Document;
     type Record = Record;
 

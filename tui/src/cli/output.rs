@@ -1,13 +1,15 @@
 //! Where results go: stdout, or a file in the format that its extension names, written whole or not at all.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use switchback_core::import::safetensors::{self as container, Outgoing};
 use switchback_core::text::escape;
-use switchback_core::{atomic, npy};
+use switchback_core::{Error, atomic, npy};
 
-use super::failure::{Failure, show};
+use super::failure::Failure;
 use super::input::Source;
 
 /// What a file may hold.
@@ -127,39 +129,29 @@ impl Array {
     }
 }
 
-/// A safetensors file of `arrays`, with `metadata` as its texts; data begin at a multiple of 64.
-///
-/// ```text
-/// length of the header, u64 │ JSON header, padded with spaces │ data of the arrays, one after the other
-/// ```
-pub(crate) fn safetensors(arrays: &[Array], metadata: &[(&str, String)]) -> Vec<u8> {
-    let texts: serde_json::Map<_, _> =
-        metadata.iter().map(|(k, v)| ((*k).to_owned(), serde_json::Value::from(v.as_str()))).collect();
-    let mut header = serde_json::Map::new();
-    header.insert("__metadata__".into(), texts.into());
-    let mut data = Vec::new();
-    for array in arrays {
-        let begin = data.len();
-        let dtype = match &array.numbers {
-            Numbers::F32(numbers) => {
-                data.extend(numbers.iter().flat_map(|x| x.to_le_bytes()));
-                "F32"
-            }
-            Numbers::I32(numbers) => {
-                data.extend(numbers.iter().flat_map(|x| x.to_le_bytes()));
-                "I32"
-            }
+/// A safetensors file of `arrays`, with `metadata` as its texts.
+pub(crate) fn safetensors(arrays: &[Array], metadata: &[(&str, String)]) -> anyhow::Result<Vec<u8>> {
+    let texts: BTreeMap<String, String> = metadata.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
+    let outgoing: Vec<Outgoing> = arrays
+        .iter()
+        .map(|a| {
+            let dtype = match a.numbers {
+                Numbers::F32(_) => "F32",
+                Numbers::I32(_) => "I32",
+            };
+            Outgoing { name: a.name.clone(), dtype, shape: a.dims.clone() }
+        })
+        .collect();
+    let mut file = Vec::new();
+    let in_memory = Path::new("");
+    container::write(in_memory, &mut file, &texts, &outgoing, |i, out| {
+        let bytes: Vec<u8> = match &arrays[i].numbers {
+            Numbers::F32(numbers) => numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Numbers::I32(numbers) => numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
         };
-        let entry = serde_json::json!({"dtype": dtype, "shape": array.dims, "data_offsets": [begin, data.len()]});
-        header.insert(array.name.clone(), entry);
-    }
-    let mut json = serde_json::to_string(&header).expect("maps of texts and numbers");
-    json.push_str(&" ".repeat((8 + json.len()).next_multiple_of(64) - 8 - json.len()));
-    let mut file = Vec::with_capacity(8 + json.len() + data.len());
-    file.extend((json.len() as u64).to_le_bytes());
-    file.extend(json.as_bytes());
-    file.extend(data);
-    file
+        out.write_all(&bytes).map_err(Error::io("write", in_memory))
+    })?;
+    Ok(file)
 }
 
 /// A PNG with `text` under the keyword `switchback` in an `iTXt` chunk right after its header.
@@ -198,16 +190,14 @@ mod tests {
     }
 
     #[test]
-    fn arrays_lie_where_the_header_says() {
+    fn arrays_come_back() {
         let arrays = [Array::f32("a", &[2], vec![1.0, -2.5]), Array::i32("b", &[1, 1], vec![7])];
-        let file = safetensors(&arrays, &[("record", "{\"é\": 1}".into())]);
-        let length = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
-        assert!((8 + length).is_multiple_of(64));
-        let header: serde_json::Value = serde_json::from_slice(&file[8..8 + length]).unwrap();
-        assert_eq!(header["__metadata__"]["record"], "{\"é\": 1}");
-        assert_eq!(header["b"], serde_json::json!({"dtype": "I32", "shape": [1, 1], "data_offsets": [8, 12]}));
-        assert_eq!(file[8 + length + 4..8 + length + 8], (-2.5_f32).to_le_bytes());
-        assert_eq!(file.len(), 8 + length + 12);
+        let file = safetensors(&arrays, &[("record", "{\"é\": 1}".into())]).unwrap();
+        let read = container::parse(Path::new("x"), &file).unwrap();
+        assert_eq!(read.metadata["record"], "{\"é\": 1}");
+        assert_eq!(read.get("a").unwrap().f32(&file), Some(vec![1.0, -2.5]));
+        let b = read.get("b").unwrap();
+        assert_eq!((b.dtype.as_str(), &b.shape[..], &file[b.bytes.clone()]), ("I32", &[1, 1][..], &[7, 0, 0, 0][..]));
     }
 
     #[test]

@@ -234,7 +234,9 @@ fn project<'a>(
     loaded: &Loaded,
 ) -> anyhow::Result<Projected<'a>> {
     let network = opened.network();
-    let keep = projection::keep(network, wanted.layer, &settings).and(&Keep::nodes(network, &[wanted.layer]));
+    let keep = projection::keep(network, wanted.layer, &settings)
+        .and(&Keep::nodes(network, &[wanted.layer]))
+        .and(&opened.session.keep_scores());
     let trace = opened.session.run(&loaded.tensor, &keep)?;
     let seeds = seeds(&trace, wanted)?;
     let need = 4 * (seeds.len() * opened.input_shape().len()) as u64;
@@ -249,7 +251,7 @@ fn project<'a>(
     if units.iter().all(|u| u.activation == 0.0) {
         context.warn(format!("{}: the units are silent on this picture, so nothing comes back", escape(&loaded.name)));
     }
-    let top = Sanity::new(opened, top_class(&opened.session.classify(&loaded.tensor)?));
+    let top = Sanity::new(opened, top_class(&opened.session.scores(&trace)));
     Ok(Projected { opened, loaded: loaded.clone(), layer: wanted.layer, settings, seed_value, units, top })
 }
 

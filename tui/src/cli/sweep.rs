@@ -88,7 +88,12 @@ impl Failed {
 }
 
 /// Lists the inputs that failed. The error of the first where none succeeded.
-pub(crate) fn outcome(context: &Context, failed: &[Failed], first: Option<anyhow::Error>, succeeded: usize) -> anyhow::Result<Outcome> {
+pub(crate) fn outcome(
+    context: &Context,
+    failed: &[Failed],
+    first: Option<anyhow::Error>,
+    succeeded: usize,
+) -> anyhow::Result<Outcome> {
     match first {
         None => Ok(Outcome::Done),
         Some(error) if succeeded == 0 && failed.len() == 1 => Err(error),
@@ -122,9 +127,7 @@ impl Plan {
                 let count = sources.len();
                 return Err(Failure::usage(format!("{count} inputs need --out-dir DIR{instead}: one result each")));
             }
-            (Some(path), None) => {
-                Destination::File(Target::new(path, allowed, command, &output::paths(&sources))?)
-            }
+            (Some(path), None) => Destination::File(Target::new(path, allowed, command, &output::paths(&sources))?),
             (None, None) => Destination::Stdout,
         };
         Ok(Self { command, sources, destination })
@@ -219,7 +222,7 @@ impl Plan {
             Format::Npy => result.arrays()[0].to_npy(),
             Format::Safetensors => {
                 let metadata = [("command", self.command.to_owned()), ("record", record())];
-                output::safetensors(&result.arrays(), &metadata)
+                output::safetensors(&result.arrays(), &metadata)?
             }
             Format::Json => {
                 let document = result.document(Some(&target.path));
@@ -246,10 +249,8 @@ fn folder(
     let format = Format::named(format, allowed, command)?;
     let names = input::result_names(sources)?;
     fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
-    let targets: Vec<Target> = names
-        .iter()
-        .map(|name| Target { path: dir.join(format!("{name}.{}", format.extension())), format })
-        .collect();
+    let targets: Vec<Target> =
+        names.iter().map(|name| Target { path: dir.join(format!("{name}.{}", format.extension())), format }).collect();
     let inputs = output::paths(sources);
     if let Some(missing) = targets.iter().find(|t| !t.path.exists()) {
         atomic::check_writable(&missing.path)?;
