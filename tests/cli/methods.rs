@@ -332,5 +332,8 @@ fn a_picture_on_stdin() {
         .output()
         .unwrap();
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&document["results"][0]["input"], &document["results"][0]["top"][0]["class"]), (&json!("-"), &json!(1)));
+    assert_eq!(
+        (&document["results"][0]["input"], &document["results"][0]["top"][0]["class"]),
+        (&json!("-"), &json!(1))
+    );
 }

@@ -8,18 +8,18 @@
 //! Everything that averages (downscaling, dithering) works in linear light; everything that compares colours works in
 //! Oklab (Björn Ottosson, "A perceptual color space for image processing", 2020).
 
-pub mod palette;
+pub(crate) mod palette;
 
 use std::sync::LazyLock;
 
-pub use palette::{Dither, Palette};
+pub(crate) use palette::{Dither, Palette};
 
 /// Linear light, red green blue, 0 to 1.
-pub type Linear = [f32; 3];
+pub(crate) type Linear = [f32; 3];
 
 /// Which colours may be sent to the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ColorMode {
+pub(crate) enum ColorMode {
     /// 24 bits: `38;2;r;g;b`.
     TrueColor,
     /// The 6×6×6 cube and the 24 greys, indices 16 to 255; 0 to 15 belong to the user's theme.
@@ -42,33 +42,33 @@ fn decode(v: f64) -> f64 {
 }
 
 /// Linear light of one sRGB byte.
-pub fn to_linear(byte: u8) -> f32 {
+pub(crate) fn to_linear(byte: u8) -> f32 {
     LINEAR[usize::from(byte)]
 }
 
 /// Linear light of an sRGB colour.
-pub fn linear([r, g, b]: [u8; 3]) -> Linear {
+pub(crate) fn linear([r, g, b]: [u8; 3]) -> Linear {
     [to_linear(r), to_linear(g), to_linear(b)]
 }
 
 /// The nearest sRGB byte; what is out of range is clipped, NaN is 0.
-pub fn to_byte(light: f32) -> u8 {
+pub(crate) fn to_byte(light: f32) -> u8 {
     // At most 255 borders, so the count is a byte.
     BORDERS.partition_point(|&border| border <= light) as u8
 }
 
 /// The nearest sRGB colour.
-pub fn srgb([r, g, b]: Linear) -> [u8; 3] {
+pub(crate) fn srgb([r, g, b]: Linear) -> [u8; 3] {
     [to_byte(r), to_byte(g), to_byte(b)]
 }
 
 /// Relative luminance of linear light, 0 to 1 (Rec. 709 weights).
-pub fn luminance([r, g, b]: Linear) -> f32 {
+pub(crate) fn luminance([r, g, b]: Linear) -> f32 {
     0.2126 * r + 0.7152 * g + 0.0722 * b
 }
 
 /// Oklab `[L, a, b]` of linear light; L runs from 0 to 1.
-pub fn oklab([r, g, b]: Linear) -> [f32; 3] {
+pub(crate) fn oklab([r, g, b]: Linear) -> [f32; 3] {
     let l = (0.412_221_46 * r + 0.536_332_55 * g + 0.051_445_995 * b).cbrt();
     let m = (0.211_903_5 * r + 0.680_699_5 * g + 0.107_396_96 * b).cbrt();
     let s = (0.088_302_46 * r + 0.281_718_85 * g + 0.629_978_7 * b).cbrt();
@@ -80,7 +80,7 @@ pub fn oklab([r, g, b]: Linear) -> [f32; 3] {
 }
 
 /// Linear light of Oklab; may lie outside 0 to 1 where the screen has no such colour.
-pub fn from_oklab([lightness, a, b]: [f32; 3]) -> Linear {
+pub(crate) fn from_oklab([lightness, a, b]: [f32; 3]) -> Linear {
     let l = (lightness + 0.396_337_78 * a + 0.215_803_76 * b).powi(3);
     let m = (lightness - 0.105_561_346 * a - 0.063_854_17 * b).powi(3);
     let s = (lightness - 0.089_484_18 * a - 1.291_485_5 * b).powi(3);
@@ -92,7 +92,7 @@ pub fn from_oklab([lightness, a, b]: [f32; 3]) -> Linear {
 }
 
 /// The colour of this Oklab lightness and hue with as much of the chroma as the screen can show.
-pub fn within_gamut([lightness, a, b]: [f32; 3]) -> Linear {
+pub(crate) fn within_gamut([lightness, a, b]: [f32; 3]) -> Linear {
     let shown = |share: f32| from_oklab([lightness, a * share, b * share]);
     let fits = |rgb: Linear| rgb.iter().all(|c| (-1e-4..=1.0001).contains(c));
     let (mut low, mut high) = (0.0, 1.0);
@@ -108,7 +108,7 @@ pub fn within_gamut([lightness, a, b]: [f32; 3]) -> Linear {
 
 /// Distinct colours for the labels of a label map, endless: hues a golden angle apart in Oklch, so that every prefix of
 /// the series is well spread, on three levels of lightness.
-pub fn category(index: usize) -> [u8; 3] {
+pub(crate) fn category(index: usize) -> [u8; 3] {
     let hue = (0.08 + index as f64 * 0.618_033_988_75).fract() * std::f64::consts::TAU;
     let lightness = [0.70, 0.84, 0.56][index % 3];
     let (sin, cos) = (hue as f32).sin_cos();

@@ -19,7 +19,7 @@ const RAMP: &[u8] = b" .:-=+*#%@";
 
 /// A picture in linear light.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Light {
+pub(crate) struct Light {
     width: usize,
     height: usize,
     pixels: Vec<Linear>,
@@ -27,7 +27,7 @@ pub struct Light {
 
 impl Light {
     /// `picture` brought to `width × height` by averaging areas in linear light. Small pictures grow as blocks.
-    pub fn of(picture: &Picture, width: usize, height: usize) -> Self {
+    pub(crate) fn of(picture: &Picture, width: usize, height: usize) -> Self {
         if picture.width == 0 || picture.height == 0 {
             return Self { width, height, pixels: vec![[0.0; 3]; width * height] };
         }
@@ -73,7 +73,7 @@ fn shares(from: usize, to: usize) -> Vec<Vec<(usize, f32)>> {
 
 /// Columns and rows of cells that show `width × height` pixels undistorted within `most` of them; `aspect` is a cell's
 /// height over its width. At least one of each.
-pub fn fit([width, height]: [usize; 2], most: [usize; 2], aspect: f64) -> [usize; 2] {
+pub(crate) fn fit([width, height]: [usize; 2], most: [usize; 2], aspect: f64) -> [usize; 2] {
     let (w, h) = (width.max(1) as f64, height.max(1) as f64);
     let scale = (most[0] as f64 / w).min(most[1] as f64 * aspect / h);
     [(w * scale).round().max(1.0) as usize, (h * scale / aspect).round().max(1.0) as usize]
@@ -88,7 +88,7 @@ enum Ink {
 
 /// A picture in cells.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cells {
+pub(crate) struct Cells {
     columns: usize,
     rows: usize,
     mode: ColorMode,
@@ -100,11 +100,16 @@ pub struct Cells {
 
 impl Cells {
     /// `picture` on exactly `columns × rows` cells.
-    pub fn new(picture: &Picture, columns: usize, rows: usize, mode: ColorMode) -> Self {
+    pub(crate) fn new(picture: &Picture, columns: usize, rows: usize, mode: ColorMode) -> Self {
         let light = Light::of(picture, columns, 2 * rows);
         let dithered = |palette| {
             let mut dither = Dither::new(palette);
-            light.pixels.iter().enumerate().map(|(i, &p)| Ink::Index(dither.index(p, i % columns, i / columns))).collect()
+            light
+                .pixels
+                .iter()
+                .enumerate()
+                .map(|(i, &p)| Ink::Index(dither.index(p, i % columns, i / columns)))
+                .collect()
         };
         let halves = match mode {
             ColorMode::TrueColor => light.pixels.iter().map(|&p| Ink::Rgb(srgb(p))).collect(),
@@ -117,17 +122,17 @@ impl Cells {
     }
 
     /// Columns.
-    pub fn columns(&self) -> usize {
+    pub(crate) fn columns(&self) -> usize {
         self.columns
     }
 
     /// Rows.
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.rows
     }
 
     /// Row `y` as text; the pen is put down at its end.
-    pub fn row(&self, y: usize) -> String {
+    pub(crate) fn row(&self, y: usize) -> String {
         if self.mode == ColorMode::None {
             return self.ramp[y * self.columns..(y + 1) * self.columns].iter().map(|&b| char::from(b)).collect();
         }

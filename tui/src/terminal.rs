@@ -5,13 +5,13 @@ use std::io::IsTerminal;
 use crate::color::ColorMode;
 
 /// What is asked of the environment, so that tests need not change their own.
-pub trait Environment {
+pub(crate) trait Environment {
     /// The variable's value, if it is set.
     fn var(&self, name: &str) -> Option<String>;
 }
 
 /// The process's own environment.
-pub struct Process;
+pub(crate) struct Process;
 
 impl Environment for Process {
     fn var(&self, name: &str) -> Option<String> {
@@ -22,7 +22,7 @@ impl Environment for Process {
 /// The colours that the environment promises; over SSH mostly `TERM` alone is left, so 256 is the careful answer.
 ///
 /// `NO_COLOR` (any text) means none, unless `CLICOLOR_FORCE` asks for colour; an explicit `--color` stands above both.
-pub fn detect(env: &impl Environment) -> ColorMode {
+pub(crate) fn detect(env: &impl Environment) -> ColorMode {
     let var = |name: &str| env.var(name).unwrap_or_default();
     let term = var("TERM");
     let forced = !matches!(&var("CLICOLOR_FORCE")[..], "" | "0");
@@ -63,12 +63,12 @@ pub fn detect(env: &impl Environment) -> ColorMode {
 }
 
 /// Whether stdout goes to a terminal.
-pub fn stdout_is_terminal() -> bool {
+pub(crate) fn stdout_is_terminal() -> bool {
     std::io::stdout().is_terminal()
 }
 
 /// Columns and rows: the terminal's, else `COLUMNS` and `LINES`, else 80 by 24.
-pub fn size() -> [usize; 2] {
+pub(crate) fn size() -> [usize; 2] {
     let from_environment = |name: &str| Process.var(name).and_then(|v| v.parse().ok()).filter(|&n: &usize| n > 0);
     if stdout_is_terminal()
         && let Ok((columns, rows)) = crossterm::terminal::size()
@@ -81,10 +81,9 @@ pub fn size() -> [usize; 2] {
 }
 
 /// Height of a cell over its width: what the terminal says of its pixels, else 2.
-pub fn cell_aspect() -> f64 {
+pub(crate) fn cell_aspect() -> f64 {
     let Ok(window) = crossterm::terminal::window_size() else { return 2.0 };
-    let [columns, rows, width, height] =
-        [window.columns, window.rows, window.width, window.height].map(f64::from);
+    let [columns, rows, width, height] = [window.columns, window.rows, window.width, window.height].map(f64::from);
     let aspect = (height / rows) / (width / columns);
     if aspect.is_finite() && (1.0..4.0).contains(&aspect) { aspect } else { 2.0 }
 }

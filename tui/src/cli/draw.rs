@@ -1,26 +1,161 @@
-//! Results as pictures.
+//! Results as pictures: which panels a sheet has, for the terminal and for PNG alike.
+
+use switchback_core::picture::Picture;
+use switchback_core::preprocess::Order;
+use switchback_core::projection::{Projection, Seed};
+use switchback_core::text::escape;
+use switchback_core::{NodeId, Tensor, Window};
+
+use super::arguments::Color;
 use super::context::Context;
 use super::input::Loaded;
 use super::model::Opened;
 use super::occlude::Occluded;
-use switchback_core::projection::Projection;
-use switchback_core::{NodeId, Tensor};
-pub(crate) struct Sheet;
-pub(crate) fn mode(_: &Context) -> Option<u8> {
-    None
+use crate::color::{ColorMode, category};
+use crate::colormap::Colormap;
+pub(crate) use crate::sheet::Sheet;
+use crate::sheet::{Panel, mosaic, signed};
+use crate::terminal;
+
+/// Units shown at most; more would scroll away.
+const MOST_UNITS: usize = 12;
+/// Maps shown at most in a mosaic on the terminal.
+const MOST_LABELS: usize = 8;
+
+/// The colours to draw with on stdout; `None` where it is no terminal and nobody asked for colours by name.
+pub(crate) fn mode(context: &Context) -> Option<ColorMode> {
+    match context.options.color {
+        Color::Auto => terminal::stdout_is_terminal().then(|| terminal::detect(&terminal::Process)),
+        Color::Truecolor => Some(ColorMode::TrueColor),
+        Color::Indexed => Some(ColorMode::Ansi256),
+        Color::Ansi => Some(ColorMode::Ansi16),
+        Color::None => terminal::stdout_is_terminal().then_some(ColorMode::None),
+    }
 }
-pub(crate) fn text(_: &Sheet, _: u8) -> String {
-    String::new()
+
+/// The sheet for this terminal.
+pub(crate) fn text(sheet: &Sheet, mode: ColorMode) -> String {
+    sheet.text(terminal::size(), terminal::cell_aspect(), mode)
 }
-pub(crate) fn png(_: &Sheet) -> anyhow::Result<Vec<u8>> {
-    anyhow::bail!("later")
+
+/// The sheet as PNG.
+pub(crate) fn png(sheet: &Sheet) -> anyhow::Result<Vec<u8>> {
+    Ok(sheet.to_picture().to_png()?)
 }
-pub(crate) fn projections(_: &Opened, _: &Loaded, _: &[Projection]) -> anyhow::Result<Sheet> {
-    Ok(Sheet)
+
+/// The input's part in each unit's receptive field, beside what the unit projects there.
+pub(crate) fn projections(opened: &Opened, loaded: &Loaded, units: &[Projection]) -> anyhow::Result<Sheet> {
+    let mut panels = Vec::new();
+    for unit in units.iter().take(MOST_UNITS) {
+        let name = match unit.seed {
+            Seed::Unit { channel, at: [y, x] } => format!("{channel} at {y},{x}"),
+            Seed::Map { channel } => format!("map {channel}"),
+        };
+        let layer = &opened.network().node(unit.layer).name;
+        panels.push(seen(opened, loaded, unit.window).note(format!("activation {:.4}", unit.activation)));
+        let title = format!("{} · {name}", escape(layer));
+        panels.push(Panel::picture(title, signed_crop(opened, &unit.tensor, unit.window)));
+    }
+    Ok(Sheet { panels })
 }
-pub(crate) fn features(_: &Opened, _: &str, _: NodeId, _: &[usize], _: &Tensor) -> anyhow::Result<Sheet> {
-    Ok(Sheet)
+
+/// The input inside `window`.
+fn seen(opened: &Opened, loaded: &Loaded, window: Window) -> Panel {
+    let title = escape(&loaded.name).rsplit('/').next().unwrap_or_default().to_owned();
+    match &loaded.placed {
+        Some(picture) => Panel::picture(title, picture.crop(window)),
+        None => Panel::picture(title, signed_crop(opened, &loaded.tensor, window)),
+    }
 }
-pub(crate) fn occlusion(_: &Occluded) -> anyhow::Result<Sheet> {
-    Ok(Sheet)
+
+/// A tensor of the input's space inside `window` around mid-grey, red first; of other than three channels the first.
+fn signed_crop(opened: &Opened, tensor: &Tensor, window: Window) -> Picture {
+    let crop = |c: usize| -> Vec<f32> {
+        let rows = tensor.channel(0, c).chunks(tensor.shape.w);
+        rows.skip(window.y0).take(window.height()).flat_map(|r| r[window.x0..window.x1].to_vec()).collect()
+    };
+    let order: &[usize] = match (tensor.shape.c, opened.preprocess.record.order) {
+        (3, Order::Rgb) => &[0, 1, 2],
+        (3, Order::Bgr) => &[2, 1, 0],
+        _ => &[0],
+    };
+    let channels: Vec<Vec<f32>> = order.iter().map(|&c| crop(c)).collect();
+    let channels: Vec<&[f32]> = channels.iter().map(|c| &c[..]).collect();
+    signed(&channels, window.width())
+}
+
+/// The feature maps as a mosaic, each over its own range.
+pub(crate) fn features(
+    opened: &Opened,
+    input: &str,
+    layer: NodeId,
+    channels: &[usize],
+    maps: &Tensor,
+) -> anyhow::Result<Sheet> {
+    let all: Vec<&[f32]> = (0..maps.shape.c).map(|c| maps.channel(0, c)).collect();
+    let title = format!("{} of {}", escape(&opened.network().node(layer).name), escape(input));
+    let which = match (channels.first(), channels.last()) {
+        (Some(a), Some(b)) if b - a + 1 == channels.len() => format!("channels {a}–{b}, row by row"),
+        _ => format!("{} channels, row by row", channels.len()),
+    };
+    // A vector is shown as one map of its own.
+    if maps.shape.h * maps.shape.w == 1 && maps.shape.c > 1 {
+        let across = (maps.shape.c as f64).sqrt().ceil() as usize;
+        let mut values = maps.data.clone();
+        values.resize(across * maps.shape.c.div_ceil(across), f32::NAN);
+        let heat = Panel::heat(title, &values, across, Colormap::ember(), number);
+        return Ok(Sheet { panels: vec![heat.note(which)] });
+    }
+    let picture = mosaic(&all, maps.shape.size(), Colormap::ember(), 1.6);
+    Ok(Sheet { panels: vec![Panel::picture(title, picture).note(which).note("each map over its own range")] })
+}
+
+fn number(v: f32) -> String {
+    format!("{v:.4}")
+}
+
+fn percent(v: f32) -> String {
+    format!("{:.1} %", 100.0 * v)
+}
+
+/// Input, probability of each class, activity, and the most probable labels: columns (a), (d), (b), (e) of Figure 7.
+pub(crate) fn occlusion(result: &Occluded<'_>) -> anyhow::Result<Sheet> {
+    let Occluded { opened, loaded, map, .. } = result;
+    let shape = opened.input_shape();
+    let mut panels = vec![seen(opened, loaded, Window::full(shape.size())).note("the whole picture")];
+    for ((&class, values), base) in map.classes.iter().zip(&map.probability).zip(&map.baseline_probability) {
+        let title = format!("probability of {}", escape(opened.class_name(class)));
+        let heat = Panel::heat(title, values, map.columns, Colormap::ember(), percent);
+        panels.push(heat.note(format!("whole picture {}", percent(*base))));
+    }
+    let layer = escape(&opened.network().node(map.layer).name).into_owned();
+    let heat = Panel::heat(
+        format!("activity of {layer} · {}", map.channel),
+        &map.activity,
+        map.columns,
+        Colormap::ember(),
+        |v| format!("{v:.1}"),
+    );
+    panels.push(heat.note(format!("whole picture {:.1}", map.baseline_activity)));
+
+    let mut counts: Vec<(usize, usize)> = Vec::new();
+    for &label in &map.label {
+        match counts.iter_mut().find(|c| c.0 == label) {
+            Some(c) => c.1 += 1,
+            None => counts.push((label, 1)),
+        }
+    }
+    // The whole picture's label keeps the first colour, the others follow by how many places they win.
+    counts.sort_by_key(|&(label, n)| (label != map.baseline_label, std::cmp::Reverse(n), label));
+    let color = |label: usize| category(counts.iter().position(|c| c.0 == label).unwrap_or(0));
+    let mut legend: Vec<([u8; 3], String)> = counts
+        .iter()
+        .take(MOST_LABELS)
+        .map(|&(label, n)| (color(label), format!("{} ({n})", escape(opened.class_name(label)))))
+        .collect();
+    if let Some(more) = counts.len().checked_sub(MOST_LABELS).filter(|&n| n > 0) {
+        legend.push(([40; 3], format!("{more} more")));
+    }
+    panels.push(Panel::labels("most probable label", &map.label, map.columns, legend, color));
+    Ok(Sheet { panels })
 }
