@@ -3,11 +3,12 @@
 
 use std::ops::ControlFlow;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::network::NodeId;
 use crate::progress::Progress;
 use crate::session::Session;
 use crate::tensor::Tensor;
+use crate::trace::Keep;
 
 /// What the square is filled with, in the network's input space.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,12 +80,206 @@ pub fn default_stride(side: usize) -> usize {
     ((side as f64 / 28.0).round() as usize).max(1)
 }
 
-/// Sweeps the square over picture 0 of `input`. `progress` may cancel.
+/// Sweeps the square over picture 0 of `input`, whole forward passes in batches. `progress` may cancel.
+///
+/// # Errors
+/// [`Error::Invalid`] for a square that does not fit, a fill of another number of channels, or a network without a
+/// spatial layer; [`Error::Range`] for a class or channel beyond the last; [`Error::Memory`] where one picture does not
+/// fit; [`Error::Cancelled`].
 pub fn occlude(
-    _session: &Session,
-    _input: &Tensor,
-    _settings: &Settings,
-    _progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    session: &Session,
+    input: &Tensor,
+    settings: &Settings,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Heatmap> {
-    todo!()
+    let network = session.network();
+    let shape = network.input_shape();
+    let Settings { size, stride, .. } = *settings;
+    if size == 0 || stride == 0 || size > shape.h || size > shape.w {
+        return Err(Error::Invalid(format!(
+            "a square of {size} every {stride} does not fit an input of {}×{}: --size from 1 to {}, --stride from 1",
+            shape.h,
+            shape.w,
+            shape.h.min(shape.w)
+        )));
+    }
+    let square = settings.fill.square(size, shape.c)?;
+    let layer = match settings.layer.or_else(|| network.last_spatial()) {
+        Some(layer) => layer,
+        None => {
+            return Err(Error::Invalid("the network has no spatial layer before its scores: name one with -l".into()));
+        }
+    };
+    let keep = session.keep_scores().and(&Keep::nodes(network, &[layer]));
+
+    let clean = session.run(&Tensor { batch: 1, shape: input.shape, data: input.picture(0).to_vec() }, &keep)?;
+    let probabilities = session.scores(&clean).probabilities.swap_remove(0);
+    let baseline_label = argmax(&probabilities);
+    let classes = if settings.classes.is_empty() { vec![baseline_label] } else { settings.classes.clone() };
+    if let Some(&class) = classes.iter().find(|&&c| c >= probabilities.len()) {
+        return Err(out_of_range("class", class, "the network".into(), probabilities.len(), "classes"));
+    }
+    let maps = clean.tensor(layer).expect("kept");
+    let channel = match settings.channel {
+        Some(channel) if channel >= maps.shape.c => {
+            let of = format!("layer \"{}\"", network.node(layer).name);
+            return Err(out_of_range("channel", channel, of, maps.shape.c, "channels"));
+        }
+        Some(channel) => channel,
+        None => {
+            let sums: Vec<f32> = (0..maps.shape.c).map(|c| sum(maps.channel(0, c))).collect();
+            argmax(&sums)
+        }
+    };
+
+    let (rows, columns) = ((shape.h - size) / stride + 1, (shape.w - size) / stride + 1);
+    let total = rows * columns;
+    let mut map = Heatmap {
+        rows,
+        columns,
+        probability: vec![Vec::with_capacity(total); classes.len()],
+        label: Vec::with_capacity(total),
+        activity: Vec::with_capacity(total),
+        baseline_probability: classes.iter().map(|&c| probabilities[c]).collect(),
+        baseline_label,
+        baseline_activity: sum(maps.channel(0, channel)),
+        classes,
+        layer,
+        channel,
+    };
+    let batch = batch_size(session, &keep, total);
+    let what = "positions";
+    if progress(Progress { what, done: 0, total }).is_break() {
+        return Err(Error::Cancelled);
+    }
+    for first in (0..total).step_by(batch) {
+        let last = (first + batch).min(total);
+        let mut occluded = Tensor { batch: last - first, shape, data: input.picture(0).repeat(last - first) };
+        for (n, position) in (first..last).enumerate() {
+            let at = [position / columns * stride, position % columns * stride];
+            paint(&mut occluded, n, at, size, &square);
+        }
+        let trace = session.run(&occluded, &keep)?;
+        let maps = trace.tensor(layer).expect("kept");
+        for (n, probabilities) in session.scores(&trace).probabilities.into_iter().enumerate() {
+            for (row, &class) in map.probability.iter_mut().zip(&map.classes) {
+                row.push(probabilities[class]);
+            }
+            map.label.push(argmax(&probabilities));
+            map.activity.push(sum(maps.channel(n, channel)));
+        }
+        if progress(Progress { what, done: last, total }).is_break() && last < total {
+            return Err(Error::Cancelled);
+        }
+    }
+    Ok(map)
+}
+
+/// Pictures that run together: enough to keep matrix products wide, few enough for the memory that is allowed and for
+/// a cancel to be heard soon.
+fn batch_size(session: &Session, keep: &Keep, total: usize) -> usize {
+    const MOST: usize = 16;
+    let fits = |n: &usize| session.max_memory().is_none_or(|limit| session.memory(keep, *n) <= limit);
+    (1..=MOST.min(total)).rev().find(fits).unwrap_or(1)
+}
+
+/// Copies `square` over picture `n` with its top left corner at `[y, x]`.
+fn paint(tensor: &mut Tensor, n: usize, [y, x]: [usize; 2], size: usize, square: &[f32]) {
+    let mut maps = tensor.maps_mut();
+    for (c, channel) in square.chunks(size * size).enumerate() {
+        for (i, row) in channel.chunks(size).enumerate() {
+            maps.row_mut(n, c, y + i)[x..x + size].copy_from_slice(row);
+        }
+    }
+}
+
+impl Fill {
+    /// `channels × size × size` numbers.
+    fn square(&self, size: usize, channels: usize) -> Result<Vec<f32>> {
+        let check = |given: usize| match given == channels {
+            true => Ok(()),
+            false => Err(Error::Invalid(format!("a fill of {given} channels for an input of {channels}"))),
+        };
+        let cells = size * size;
+        match self {
+            Fill::Constant(values) => {
+                check(values.len())?;
+                Ok(values.iter().flat_map(|&v| std::iter::repeat_n(v, cells)).collect())
+            }
+            Fill::Noise { low, high, seed } => {
+                check(low.len())?;
+                check(high.len())?;
+                let mut noise = Splitmix(*seed);
+                let bounds = low.iter().zip(high);
+                Ok(bounds
+                    .flat_map(|(l, h)| (0..cells).map(|_| l + (h - l) * noise.unit()).collect::<Vec<_>>())
+                    .collect())
+            }
+        }
+    }
+}
+
+/// Steele, Lea & Flood's splitmix64: the same numbers everywhere for a seed.
+struct Splitmix(u64);
+
+impl Splitmix {
+    /// In 0..1, of 24 bits.
+    fn unit(&mut self) -> f32 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 40) as f32 / (1u32 << 24) as f32
+    }
+}
+
+/// The first of the largest.
+fn argmax(values: &[f32]) -> usize {
+    (1..values.len()).fold(0, |best, i| if values[i] > values[best] { i } else { best })
+}
+
+fn sum(map: &[f32]) -> f32 {
+    map.iter().map(|&x| f64::from(x)).sum::<f64>() as f32
+}
+
+fn out_of_range(what: &'static str, value: usize, of: String, count: usize, unit: &str) -> Error {
+    Error::Range { what, value: value.to_string(), of, limit: format!("{count} {unit} (0–{})", count - 1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensor::Shape;
+
+    #[test]
+    fn defaults_are_those_of_the_contract() {
+        assert_eq!((default_size(224), default_stride(224)), (32, 8));
+        assert_eq!((default_size(64), default_stride(64)), (9, 2));
+        assert_eq!((default_size(3), default_stride(3)), (1, 1));
+    }
+
+    #[test]
+    fn squares_are_painted_where_they_belong() {
+        let mut t = Tensor::zeros(2, Shape::new(2, 4, 5));
+        let square = Fill::Constant(vec![1.0, 2.0]).square(2, 2).unwrap();
+        paint(&mut t, 1, [1, 3], 2, &square);
+        assert_eq!(t.picture(0), [0.0; 40]);
+        for c in 0..2 {
+            for (i, v) in t.channel(1, c).iter().enumerate() {
+                let inside = (1..3).contains(&(i / 5)) && (3..5).contains(&(i % 5));
+                assert_eq!(*v, if inside { (c + 1) as f32 } else { 0.0 });
+            }
+        }
+    }
+
+    #[test]
+    fn noise_is_repeatable_and_within_bounds() {
+        let fill = |seed| Fill::Noise { low: vec![-1.0, 5.0], high: vec![1.0, 6.0], seed }.square(16, 2).unwrap();
+        assert_eq!(fill(7), fill(7));
+        assert_ne!(fill(7), fill(8));
+        let noise = fill(7);
+        assert!(noise[..256].iter().all(|x| (-1.0..1.0).contains(x)) && noise[..256].iter().any(|x| *x < -0.5));
+        assert!(noise[256..].iter().all(|x| (5.0..6.0).contains(x)));
+        assert!(Fill::Constant(vec![0.0]).square(2, 3).is_err());
+    }
 }

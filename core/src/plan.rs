@@ -215,7 +215,7 @@ impl Graph<'_> {
         let mut places: Vec<Option<Place>> = vec![None; self.needed.len()];
         let mut storages =
             vec![Storage { len: self.network.input_shape().len(), kept: Vec::new(), members: Vec::new() }];
-        let mut join = |storages: &mut Vec<Storage>, places: &mut Vec<Option<Place>>, id: NodeId, place: Place| {
+        let join = |storages: &mut Vec<Storage>, places: &mut Vec<Option<Place>>, id: NodeId, place: Place| {
             places[id] = Some(place);
             storages[place.storage].members.push(id);
             if self.keep.tensors[id] {

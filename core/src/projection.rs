@@ -1,10 +1,20 @@
 //! Deconvnet projection (Zeiler & Fergus 2013, section 2.1): from one unit back to the pixels, through the switches.
 
-use serde::{Deserialize, Serialize};
-use switchback_kernels::Window;
+//!
+//! ```text
+//! seed at a layer ─▶ its rule ─▶ signals of its inputs ─▶ … ─▶ pixels
+//!                                consumers' signals add up before a node's own rule
+//! ```
+//! Three rules share the walk and differ at rectifiers only. Signals are windows: nothing outside the receptive field
+//! is ever allocated above the pixels.
 
-use crate::error::Result;
-use crate::network::{Network, NodeId};
+mod walk;
+
+use serde::{Deserialize, Serialize};
+use switchback_kernels::{Cpu, Window};
+
+use crate::error::{Error, Result};
+use crate::network::{Layer, Network, NodeId};
 use crate::session::Session;
 use crate::tensor::Tensor;
 use crate::trace::{Keep, Trace};
@@ -75,34 +85,181 @@ pub struct Projection {
     pub tensor: Tensor,
 }
 
-/// What a run must keep so that `layer` can be projected under `settings`.
-pub fn keep(_network: &Network, _layer: NodeId, _settings: &Settings) -> Keep {
-    todo!()
+impl Settings {
+    fn lrn(&self) -> LrnRule {
+        self.lrn.unwrap_or(if self.rule == Rule::Deconv { LrnRule::Identity } else { LrnRule::Jacobian })
+    }
+
+    /// The node whose tensor says where the forward pass of rectifier `id` let values through, where the rule asks.
+    fn gate(&self, network: &Network, id: NodeId) -> Option<NodeId> {
+        match network.node(id).layer {
+            _ if self.rule == Rule::Deconv => None,
+            Layer::Relu | Layer::Clip { .. } => Some(id),
+            // A negative slope makes the output positive on both sides.
+            Layer::LeakyRelu { slope } if slope < 0.0 => Some(network.node(id).inputs[0]),
+            Layer::LeakyRelu { .. } => Some(id),
+            _ => None,
+        }
+    }
 }
 
-/// Walks back from `seed` of `layer`, for picture `n` of the trace.
+/// What a run must keep so that `layer` can be projected under `settings`: the layer itself, the switches of the pools
+/// below it, and what the rule looks at.
+pub fn keep(network: &Network, layer: NodeId, settings: &Settings) -> Keep {
+    let mut keep = Keep::nodes(network, &[layer]);
+    let needed = network.ancestors(layer);
+    for id in (0..=layer).filter(|&id| needed[id]) {
+        match network.node(id).layer {
+            Layer::MaxPool2d { .. } | Layer::GlobalMaxPool => keep.switches[id] = true,
+            Layer::Lrn { .. } if settings.lrn() == LrnRule::Jacobian => {
+                keep.tensors[network.node(id).inputs[0]] = true;
+            }
+            _ => {
+                if let Some(gate) = settings.gate(network, id) {
+                    keep.tensors[gate] = true;
+                }
+            }
+        }
+    }
+    keep
+}
+
+/// Walks back from `seed` of `layer`, for picture `n` of the trace, which must hold what [`keep`] asks for.
+///
+/// # Errors
+/// [`Error::Range`] for a channel or place beyond the layer's; [`Error::Invalid`] for a layer at or above the softmax.
 pub fn project(
-    _session: &Session,
-    _trace: &Trace,
-    _n: usize,
-    _layer: NodeId,
-    _seed: Seed,
-    _settings: &Settings,
+    session: &Session,
+    trace: &Trace,
+    n: usize,
+    layer: NodeId,
+    seed: Seed,
+    settings: &Settings,
 ) -> Result<Projection> {
-    todo!()
+    project_on(session.cpu(), session, trace, n, layer, seed, settings)
 }
 
-/// The strongest place of a map `[y, x]` and its activation; the first of equals.
-pub fn strongest_place(_map: &[f32], _width: usize) -> ([usize; 2], f32) {
-    todo!()
+/// [`project`] for several seeds of one trace, side by side on the session's threads; the same bits as one by one.
+///
+/// # Errors
+/// As [`project`], for the first seed that fails.
+pub fn project_many(
+    session: &Session,
+    trace: &Trace,
+    n: usize,
+    layer: NodeId,
+    seeds: &[Seed],
+    settings: &Settings,
+) -> Result<Vec<Projection>> {
+    if let [seed] = *seeds {
+        return Ok(vec![project(session, trace, n, layer, seed, settings)?]);
+    }
+    let single = Cpu::single(session.cpu().level);
+    let project = |seed| project_on(&single, session, trace, n, layer, seed, settings);
+    session.cpu().threads.map(seeds.to_vec(), project).into_iter().collect()
 }
 
-/// The `k` strongest places of one map, strongest first.
-pub fn top_places(_map: &[f32], _width: usize, _k: usize) -> Vec<([usize; 2], f32)> {
-    todo!()
+fn project_on(
+    cpu: &Cpu,
+    session: &Session,
+    trace: &Trace,
+    n: usize,
+    layer: NodeId,
+    seed: Seed,
+    settings: &Settings,
+) -> Result<Projection> {
+    let network = session.network();
+    let node = network.node(layer);
+    let needed = network.ancestors(layer);
+    let softmax = |id: &NodeId| matches!(network.node(*id).layer, Layer::Softmax { .. } | Layer::LogSoftmax { .. });
+    if let Some(id) = (0..=layer).filter(|&id| needed[id]).find(softmax) {
+        return Err(Error::Invalid(format!(
+            "layer \"{}\" is not below the softmax \"{}\": project the class score before it with --class",
+            node.name,
+            network.node(id).name
+        )));
+    }
+    let maps = trace.tensor(layer).expect("the run kept the layer that is projected");
+    let (shape, of) = (node.shape, || format!("layer \"{}\"", node.name));
+    let range = |what, value: String, count: usize, unit: &str| Error::Range {
+        what,
+        value,
+        of: of(),
+        limit: format!("{count} {unit} (0–{})", count - 1),
+    };
+    let (Seed::Unit { channel, .. } | Seed::Map { channel }) = seed;
+    if channel >= shape.c {
+        return Err(range("channel", channel.to_string(), shape.c, "channels"));
+    }
+    let map = maps.channel(n, channel);
+    let (window, mut values) = match seed {
+        Seed::Unit { at: [y, x], .. } => {
+            if y >= shape.h {
+                return Err(range("row", y.to_string(), shape.h, "rows"));
+            }
+            if x >= shape.w {
+                return Err(range("column", x.to_string(), shape.w, "columns"));
+            }
+            (Window::cell([y, x]), vec![map[y * shape.w + x]])
+        }
+        Seed::Map { .. } => (Window::full(shape.size()), map.to_vec()),
+    };
+    let activation = match seed {
+        Seed::Unit { .. } => values[0],
+        Seed::Map { .. } => strongest_place(map, shape.w).1,
+    };
+    if settings.seed_one {
+        values.fill(1.0);
+    }
+    let (window, tensor) = walk::Walk { cpu, session, trace, n, settings }.run(layer, channel, window, values)?;
+    Ok(Projection { layer, seed, activation, window, tensor })
 }
 
-/// The `k` channels with the strongest activations, strongest first, each with its strongest place.
-pub fn top_channels(_maps: &Tensor, _n: usize, _k: usize) -> Vec<(usize, [usize; 2], f32)> {
-    todo!()
+/// The strongest place of a map `[y, x]` and its activation; the first of equals, NaN only where there is nothing else.
+pub fn strongest_place(map: &[f32], width: usize) -> ([usize; 2], f32) {
+    top_places(map, width, 1)[0]
+}
+
+/// The `k` strongest places of one map, strongest first, the first of equals before the others.
+pub fn top_places(map: &[f32], width: usize, k: usize) -> Vec<([usize; 2], f32)> {
+    let mut order: Vec<usize> = (0..map.len()).collect();
+    let k = k.min(order.len());
+    if k == 0 {
+        return Vec::new();
+    }
+    let stronger = |&a: &usize, &b: &usize| strength(map[b]).total_cmp(&strength(map[a])).then(a.cmp(&b));
+    order.select_nth_unstable_by(k - 1, stronger);
+    order.truncate(k);
+    order.sort_unstable_by(stronger);
+    order.into_iter().map(|i| ([i / width, i % width], map[i])).collect()
+}
+
+/// The `k` channels of picture `n` with the strongest activations, strongest first, each with its strongest place.
+pub fn top_channels(maps: &Tensor, n: usize, k: usize) -> Vec<(usize, [usize; 2], f32)> {
+    let strongest = |c| strongest_place(maps.channel(n, c), maps.shape.w);
+    let best: Vec<_> = (0..maps.shape.c).map(strongest).collect();
+    let activations: Vec<f32> = best.iter().map(|b| b.1).collect();
+    top_places(&activations, activations.len(), k).into_iter().map(|([_, c], a)| (c, best[c].0, a)).collect()
+}
+
+/// NaN below everything, zeros of both signs equal.
+fn strength(x: f32) -> f32 {
+    if x.is_nan() { f32::NEG_INFINITY } else { x + 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensor::Shape;
+
+    #[test]
+    fn the_first_of_equals_is_the_strongest() {
+        let map = [f32::NAN, -0.0, 3.0, 0.0, 3.0, 1.0];
+        assert_eq!(strongest_place(&map, 3), ([0, 2], 3.0));
+        let places: Vec<_> = top_places(&map, 3, 4).into_iter().map(|p| p.0).collect();
+        assert_eq!(places, [[0, 2], [1, 1], [1, 2], [0, 1]]);
+        assert_eq!(top_places(&map, 3, 99).len(), 6);
+        let maps = Tensor::single(Shape::new(3, 1, 2), vec![1.0, 2.0, 5.0, 5.0, 2.0, 0.0]);
+        assert_eq!(top_channels(&maps, 0, 2), [(1, [0, 0], 5.0), (0, [0, 1], 2.0)]);
+    }
 }

@@ -110,6 +110,11 @@ fn union(a: [Axis; 2], b: [Axis; 2], shape: Shape) -> [Axis; 2] {
 
 /// The input pixels that the units in `window` of node `id` can see, clipped to the input. Exact, by integer window maps.
 pub fn input_window(network: &Network, id: NodeId, window: Window) -> Window {
+    windows(network, id, window)[0]
+}
+
+/// For every node up to `id`, the cells that `window` of node `id` depends on; empty where there are none.
+pub(crate) fn windows(network: &Network, id: NodeId, window: Window) -> Vec<Window> {
     let empty = Window { y0: 0, x0: 0, y1: 0, x1: 0 };
     let mut windows = vec![empty; id + 1];
     windows[id] = window;
@@ -122,7 +127,7 @@ pub fn input_window(network: &Network, id: NodeId, window: Window) -> Window {
             windows[input] = windows[input].union(below);
         }
     }
-    windows[0]
+    windows
 }
 
 /// The cells of an input of `shape` that `layer` reads for the outputs in `window`.

@@ -21,9 +21,9 @@ use crate::atomic;
 use crate::error::{Error, Result};
 use crate::import::safetensors::{self, Outgoing};
 use crate::model::Model;
-use crate::network::layer::Layer;
 use crate::network::{Network, NodeId, NodeSpec, WeightId};
 use crate::preprocess::Preprocess;
+use crate::session::packed;
 use crate::weights::WeightStore;
 use crate::weights::mmap::Bytes;
 
@@ -82,62 +82,13 @@ pub fn open(path: &Path, bytes: Bytes) -> Result<Model> {
             .ok_or_else(|| wrong("does not fill its place"))?;
     }
     let network = Network::new(graph.nodes, graph.outputs)?;
-    check_weights(&network, &weights)?;
-    Ok(Model { network, weights, preprocess, labels, path: path.to_owned(), bytes, format: "safetensors" })
+    let model = Model { network, weights, preprocess, labels, path: path.to_owned(), bytes, format: "safetensors" };
+    packed::check_sizes(&model)?;
+    Ok(model)
 }
 
 fn json<'a, T: Deserialize<'a>>(path: &Path, key: &str, text: &'a str) -> Result<T> {
     serde_json::from_str(text).map_err(|e| Error::format(path, format!("\"{key}\" in the metadata is damaged: {e}")))
-}
-
-/// Every layer's weights are there and as many as it reads.
-fn check_weights(network: &Network, weights: &WeightStore) -> Result<()> {
-    for node in network.nodes() {
-        let found = |id: WeightId| -> Result<usize> {
-            if id.0 < weights.len() {
-                return Ok(weights.view(id).len());
-            }
-            let what = format!("reads weight {}, the model has {}", id.0, weights.len());
-            Err(Error::Graph { node: node.name.clone(), what })
-        };
-        let expect = |id: WeightId, what: &str, expected: usize| -> Result<()> {
-            let found = found(id)?;
-            if found == expected {
-                return Ok(());
-            }
-            Err(Error::Shape {
-                node: node.name.clone(),
-                expected: format!("{expected} numbers of {what}"),
-                found: format!("{found} in \"{}\"", weights.name(id)),
-            })
-        };
-        let input = node.inputs.first().map(|&i| network.node(i).shape);
-        let channels = input.map_or(0, |s| s.c);
-        let (weight, bias, count, outputs) = match &node.layer {
-            Layer::Conv2d { geometry, out_channels, groups, weight, bias } => {
-                let taps = geometry.kernel[0] * geometry.kernel[1];
-                (weight, bias, out_channels * (channels / groups) * taps, out_channels)
-            }
-            Layer::ConvTranspose2d { geometry, out_channels, groups, weight, bias, .. } => {
-                let taps = geometry.kernel[0] * geometry.kernel[1];
-                (weight, bias, channels * (out_channels / groups) * taps, out_channels)
-            }
-            Layer::Linear { outputs, weight, bias, .. } => {
-                (weight, bias, outputs * input.map_or(0, |s| s.len()), outputs)
-            }
-            Layer::Affine { scale, shift } => {
-                expect(*scale, "scale", channels)?;
-                expect(*shift, "shift", channels)?;
-                continue;
-            }
-            _ => continue,
-        };
-        expect(*weight, "weight", count)?;
-        if let Some(bias) = bias {
-            expect(*bias, "bias", *outputs)?;
-        }
-    }
-    Ok(())
 }
 
 /// Writes `model` to `out`, atomically: an interrupted run leaves either the old file or the new one.
@@ -231,6 +182,7 @@ fn unique_names(weights: &WeightStore) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::Layer;
     use crate::tensor::Shape;
     use switchback_kernels::Geometry;
 
@@ -300,8 +252,8 @@ mod tests {
         for (from, to, word) in [
             ("switchback", "somebodies", "without a network"),
             (r#""version":"1""#, r#""version":"9""#, "version 9"),
-            (r#"\"weight\":0"#, r#"\"weight\":7"#, "reads weight 7"),
-            (r#"\"weight\":0"#, r#"\"weight\":1"#, "numbers of weight"),
+            (r#"\"weight\":0"#, r#"\"weight\":7"#, "reads weight"),
+            (r#"\"weight\":0"#, r#"\"weight\":1"#, "numbers in weight"),
         ] {
             assert!(text.contains(from), "{from} is not in the header");
             let at = file.windows(from.len()).position(|w| w == from.as_bytes()).unwrap();

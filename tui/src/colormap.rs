@@ -1,0 +1,84 @@
+//! Colour maps for numbers: even steps of lightness in Oklab, so that equal differences look equal.
+//!
+//! ```text
+//! ember   black-violet ─ crimson ─ orange ─ pale yellow     sequential: probabilities, activities
+//! tide    blue ─ grey ─ red                                  diverging: signed numbers around zero
+//! ```
+
+use std::sync::LazyLock;
+
+use crate::color::{srgb, within_gamut};
+
+/// 256 colours, from the lowest number to the highest.
+pub struct Colormap {
+    colors: [[u8; 3]; 256],
+}
+
+static EMBER: LazyLock<Colormap> = LazyLock::new(|| {
+    // Lightness rises evenly; hue turns from violet over red to yellow.
+    Colormap::new(&[[0.10, 0.02, -0.05], [0.30, 0.11, -0.08], [0.48, 0.18, 0.04], [0.68, 0.13, 0.13], [0.94, -0.01, 0.11]])
+});
+
+static TIDE: LazyLock<Colormap> = LazyLock::new(|| {
+    Colormap::new(&[[0.42, -0.03, -0.18], [0.65, -0.04, -0.10], [0.90, 0.0, 0.0], [0.65, 0.13, 0.06], [0.42, 0.17, 0.08]])
+});
+
+impl Colormap {
+    /// Sequential: dark is low, light is high.
+    pub fn ember() -> &'static Colormap {
+        &EMBER
+    }
+
+    /// Diverging: blue is low, light grey the middle, red high.
+    pub fn tide() -> &'static Colormap {
+        &TIDE
+    }
+
+    /// Through Oklab points at even distances, the first and the last at the ends.
+    fn new(points: &[[f32; 3]]) -> Self {
+        let colors = std::array::from_fn(|i| {
+            let at = i as f32 / 255.0 * (points.len() - 1) as f32;
+            let left = (at as usize).min(points.len() - 2);
+            let share = at - left as f32;
+            let mix = |k: usize| points[left][k] * (1.0 - share) + points[left + 1][k] * share;
+            srgb(within_gamut([mix(0), mix(1), mix(2)]))
+        });
+        Self { colors }
+    }
+
+    /// The colour of `x` in `low..=high`; what lies outside is clipped, NaN is the lowest.
+    pub fn color(&self, x: f32, [low, high]: [f32; 2]) -> [u8; 3] {
+        let share = if high > low { (x - low) / (high - low) } else { 0.5 };
+        self.colors[(share.clamp(0.0, 1.0) * 255.0).round() as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::color::{linear, oklab};
+
+    #[test]
+    fn lightness_rises_in_even_steps() {
+        let lightness: Vec<f32> = EMBER.colors.iter().map(|&c| oklab(linear(c))[0]).collect();
+        for pair in lightness.windows(2) {
+            assert!(pair[1] > pair[0] - 0.004 && pair[1] - pair[0] < 0.012, "{pair:?}");
+        }
+        assert!(lightness[255] - lightness[0] > 0.75);
+    }
+
+    #[test]
+    fn the_middle_of_the_diverging_map_is_grey_and_lightest() {
+        let [r, g, b] = TIDE.color(0.0, [-1.0, 1.0]);
+        assert!(r.abs_diff(g) < 6 && g.abs_diff(b) < 6, "{r} {g} {b}");
+        let lightness = |x| oklab(linear(TIDE.color(x, [-1.0, 1.0])))[0];
+        assert!(lightness(0.0) > lightness(0.6) && lightness(0.0) > lightness(-0.6));
+    }
+
+    #[test]
+    fn odd_numbers_have_a_colour() {
+        assert_eq!(EMBER.color(f32::NAN, [0.0, 1.0]), EMBER.colors[0]);
+        assert_eq!(EMBER.color(9.0, [0.0, 1.0]), EMBER.colors[255]);
+        assert_eq!(EMBER.color(1.0, [1.0, 1.0]), EMBER.colors[128]);
+    }
+}

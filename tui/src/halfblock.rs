@@ -1,0 +1,275 @@
+//! Pictures as half-blocks: every cell shows two pixels, one above the other, as the colours of a glyph and its ground.
+//!
+//! ```text
+//! picture ─ area average in linear light ─▶ columns × 2·rows pixels ─ colours of the mode ─▶ ▀ ▄ or space, SGR
+//! ```
+//! Of ▀ and ▄ the one is taken that changes fewer colours of the pen; only the half that changes is sent, and every row
+//! ends with the pen put down. The sequences are written here, not by a terminal library, so that no environment
+//! variable can strip the colours and leave stripes.
+
+use std::fmt::Write;
+
+use switchback_core::picture::Picture;
+
+use crate::color::palette::threshold;
+use crate::color::{ColorMode, Dither, Linear, Palette, luminance, oklab, srgb, to_linear};
+
+/// From no ink to most: what a picture is drawn with where there are no colours. Taken for a dark ground.
+const RAMP: &[u8] = b" .:-=+*#%@";
+
+/// A picture in linear light.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Light {
+    width: usize,
+    height: usize,
+    pixels: Vec<Linear>,
+}
+
+impl Light {
+    /// `picture` brought to `width × height` by averaging areas in linear light. Small pictures grow as blocks.
+    pub fn of(picture: &Picture, width: usize, height: usize) -> Self {
+        if picture.width == 0 || picture.height == 0 {
+            return Self { width, height, pixels: vec![[0.0; 3]; width * height] };
+        }
+        let columns = shares(picture.width, width);
+        let rows = shares(picture.height, height);
+        let mut lines = vec![[0.0; 3]; picture.height * width];
+        for y in 0..picture.height {
+            for (x, parts) in columns.iter().enumerate() {
+                let pixel = &mut lines[y * width + x];
+                for &(from, share) in parts {
+                    let at = (y * picture.width + from) * 3;
+                    for (sum, byte) in pixel.iter_mut().zip(&picture.rgb[at..at + 3]) {
+                        *sum += share * to_linear(*byte);
+                    }
+                }
+            }
+        }
+        let mut pixels = vec![[0.0; 3]; width * height];
+        for (y, parts) in rows.iter().enumerate() {
+            for &(from, share) in parts {
+                for x in 0..width {
+                    for k in 0..3 {
+                        pixels[y * width + x][k] += share * lines[from * width + x][k];
+                    }
+                }
+            }
+        }
+        Self { width, height, pixels }
+    }
+}
+
+/// For each of `to` cells over `from` cells: which it covers and how much of it each fills.
+fn shares(from: usize, to: usize) -> Vec<Vec<(usize, f32)>> {
+    let scale = from as f64 / to as f64;
+    let cell = |i: usize| {
+        let (start, end) = (i as f64 * scale, (i + 1) as f64 * scale);
+        let last = (end.ceil() as usize).min(from);
+        let part = |j: usize| (end.min((j + 1) as f64) - start.max(j as f64)).max(0.0) / scale;
+        (start as usize..last).map(|j| (j, part(j) as f32)).filter(|p| p.1 > 0.0).collect()
+    };
+    (0..to).map(cell).collect()
+}
+
+/// Columns and rows of cells that show `width × height` pixels undistorted within `most` of them; `aspect` is a cell's
+/// height over its width. At least one of each.
+pub fn fit([width, height]: [usize; 2], most: [usize; 2], aspect: f64) -> [usize; 2] {
+    let (w, h) = (width.max(1) as f64, height.max(1) as f64);
+    let scale = (most[0] as f64 / w).min(most[1] as f64 * aspect / h);
+    [(w * scale).round().max(1.0) as usize, (h * scale / aspect).round().max(1.0) as usize]
+}
+
+/// A colour as it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ink {
+    Rgb([u8; 3]),
+    Index(u8),
+}
+
+/// A picture in cells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cells {
+    columns: usize,
+    rows: usize,
+    mode: ColorMode,
+    /// `2 · rows × columns`; empty without colours.
+    halves: Vec<Ink>,
+    /// `rows × columns`; empty with colours.
+    ramp: Vec<u8>,
+}
+
+impl Cells {
+    /// `picture` on exactly `columns × rows` cells.
+    pub fn new(picture: &Picture, columns: usize, rows: usize, mode: ColorMode) -> Self {
+        let light = Light::of(picture, columns, 2 * rows);
+        let dithered = |palette| {
+            let mut dither = Dither::new(palette);
+            light.pixels.iter().enumerate().map(|(i, &p)| Ink::Index(dither.index(p, i % columns, i / columns))).collect()
+        };
+        let halves = match mode {
+            ColorMode::TrueColor => light.pixels.iter().map(|&p| Ink::Rgb(srgb(p))).collect(),
+            ColorMode::Ansi256 => dithered(Palette::ansi256()),
+            ColorMode::Ansi16 => dithered(Palette::ansi16()),
+            ColorMode::None => Vec::new(),
+        };
+        let ramp = if mode == ColorMode::None { ramp(&light) } else { Vec::new() };
+        Self { columns, rows, mode, halves, ramp }
+    }
+
+    /// Columns.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Row `y` as text; the pen is put down at its end.
+    pub fn row(&self, y: usize) -> String {
+        if self.mode == ColorMode::None {
+            return self.ramp[y * self.columns..(y + 1) * self.columns].iter().map(|&b| char::from(b)).collect();
+        }
+        let mut out = String::new();
+        let (mut ink, mut ground) = (None, None);
+        for x in 0..self.columns {
+            let top = self.halves[2 * y * self.columns + x];
+            let bottom = self.halves[(2 * y + 1) * self.columns + x];
+            let (glyph, wanted_ink, wanted_ground) = if top == bottom {
+                if ink == Some(top) && ground != Some(top) { ('█', None, None) } else { (' ', None, Some(top)) }
+            } else {
+                let cost = |a, b| usize::from(ink != Some(a)) + usize::from(ground != Some(b));
+                match cost(bottom, top) < cost(top, bottom) {
+                    true => ('▄', Some(bottom), Some(top)),
+                    false => ('▀', Some(top), Some(bottom)),
+                }
+            };
+            let new_ink = wanted_ink.filter(|_| wanted_ink != ink);
+            let new_ground = wanted_ground.filter(|_| wanted_ground != ground);
+            if new_ink.is_some() || new_ground.is_some() {
+                let codes = [new_ink.map(|c| code(c, 38)), new_ground.map(|c| code(c, 48))];
+                let codes: Vec<String> = codes.into_iter().flatten().collect();
+                write!(out, "\x1b[{}m", codes.join(";")).expect("writing to a string");
+            }
+            ink = wanted_ink.or(ink);
+            ground = wanted_ground.or(ground);
+            out.push(glyph);
+        }
+        if self.columns > 0 {
+            out.push_str("\x1b[0m");
+        }
+        out
+    }
+}
+
+/// The SGR parameters of a colour; `base` is 38 for ink and 48 for ground.
+fn code(ink: Ink, base: u8) -> String {
+    match ink {
+        Ink::Rgb([r, g, b]) => format!("{base};2;{r};{g};{b}"),
+        Ink::Index(i @ 0..8) => format!("{}", base - 8 + i),
+        Ink::Index(i @ 8..16) => format!("{}", base + 52 + i - 8),
+        Ink::Index(i) => format!("{base};5;{i}"),
+    }
+}
+
+/// Characters of as much ink as the two pixels of a cell are light together; dithered, so that slopes do not band.
+fn ramp(light: &Light) -> Vec<u8> {
+    let steps = (RAMP.len() - 1) as f32;
+    let cell = |i: usize| {
+        let (x, y) = (i % light.width, i / light.width);
+        let pixel = |row: usize| luminance(light.pixels[row * light.width + x]);
+        let mean = 0.5 * (pixel(2 * y) + pixel(2 * y + 1));
+        let lightness = oklab([mean; 3])[0].clamp(0.0, 1.0);
+        RAMP[((lightness * steps + threshold(x, y)) as usize).min(RAMP.len() - 1)]
+    };
+    (0..light.width * light.height / 2).map(cell).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gradient(width: usize, height: usize) -> Picture {
+        let pixel = |i: usize| {
+            let (x, y) = (i % width, i / width);
+            [(x * 255 / width) as u8, (y * 255 / height) as u8, ((x + y) * 255 / (width + height)) as u8]
+        };
+        Picture::new(width, height, (0..width * height).flat_map(pixel).collect())
+    }
+
+    #[test]
+    fn downscaling_keeps_the_light() {
+        // Black and white stripes are half of the light, sRGB 188, not 128.
+        let stripes = Picture::new(64, 4, (0..64 * 4).flat_map(|i| [if i % 2 == 0 { 255 } else { 0 }; 3]).collect());
+        let light = Light::of(&stripes, 8, 2);
+        assert!(light.pixels.iter().all(|&p| srgb(p) == [188; 3]), "{:?}", light.pixels[0]);
+        let odd = Light::of(&gradient(101, 67), 13, 10);
+        let whole = Light::of(&gradient(101, 67), 1, 1);
+        let mean = odd.pixels.iter().map(|p| p[0]).sum::<f32>() / odd.pixels.len() as f32;
+        assert!((mean - whole.pixels[0][0]).abs() < 1e-4, "{mean} {:?}", whole.pixels[0]);
+    }
+
+    #[test]
+    fn small_pictures_grow_as_blocks() {
+        let two = Picture::new(2, 1, vec![255, 0, 0, 0, 0, 255]);
+        let light = Light::of(&two, 6, 4);
+        assert!(light.pixels.chunks(6).all(|row| row[..3] == [[1.0, 0.0, 0.0]; 3] && row[3..] == [[0.0, 0.0, 1.0]; 3]));
+    }
+
+    #[test]
+    fn pictures_keep_their_aspect() {
+        assert_eq!(fit([224, 224], [80, 24], 2.0), [48, 24]);
+        assert_eq!(fit([500, 100], [80, 24], 2.0), [80, 8]);
+        assert_eq!(fit([1, 100_000], [80, 24], 2.0), [1, 24]);
+        assert_eq!(fit([0, 0], [80, 24], 2.0), [48, 24]);
+    }
+
+    #[test]
+    fn colours_are_sent_once() {
+        let flat = Picture::new(8, 8, [9, 99, 199].repeat(64));
+        let row = Cells::new(&flat, 6, 3, ColorMode::TrueColor).row(1);
+        assert_eq!(row, "\x1b[48;2;9;99;199m      \x1b[0m");
+        let halves = Picture::new(1, 2, vec![255, 0, 0, 0, 0, 255]);
+        let row = Cells::new(&halves, 3, 1, ColorMode::TrueColor).row(0);
+        assert_eq!(row, "\x1b[38;2;255;0;0;48;2;0;0;255m▀▀▀\x1b[0m");
+        // The colours change places: the other glyph, and nothing to send.
+        let swapped = Picture::new(2, 2, vec![255, 0, 0, 0, 0, 255, 0, 0, 255, 255, 0, 0]);
+        assert_eq!(Cells::new(&swapped, 2, 1, ColorMode::TrueColor).row(0), "\x1b[38;2;255;0;0;48;2;0;0;255m▀▄\x1b[0m");
+    }
+
+    #[test]
+    fn modes_send_their_own_codes_only() {
+        let picture = gradient(60, 40);
+        for y in 0..10 {
+            let row = Cells::new(&picture, 30, 10, ColorMode::Ansi256).row(y);
+            for code in row.split("8;5;").skip(1) {
+                let index: usize = code.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap();
+                assert!((16..256).contains(&index), "{index}");
+            }
+            let row = Cells::new(&picture, 30, 10, ColorMode::Ansi16).row(y);
+            for codes in row.split("\x1b[").skip(1).map(|s| s.split('m').next().unwrap()) {
+                for n in codes.split(';').map(|n| n.parse::<u8>().unwrap()) {
+                    assert!(matches!(n, 0 | 30..=37 | 40..=47 | 90..=97 | 100..=107), "{n}");
+                }
+            }
+            let row = Cells::new(&picture, 30, 10, ColorMode::None).row(y);
+            assert!(row.len() == 30 && row.bytes().all(|b| RAMP.contains(&b)), "{row}");
+        }
+    }
+
+    #[test]
+    fn without_colours_dark_and_light_differ() {
+        let row = |level: u8| Cells::new(&Picture::new(4, 4, vec![level; 48]), 4, 1, ColorMode::None).row(0);
+        assert_eq!((row(0), row(255)), ("    ".to_owned(), "@@@@".to_owned()));
+        assert_ne!(row(90), row(200));
+    }
+
+    #[test]
+    fn empty_and_wide_pictures() {
+        let empty = Picture::new(0, 0, Vec::new());
+        assert_eq!(Cells::new(&empty, 2, 1, ColorMode::TrueColor).row(0), "\x1b[48;2;0;0;0m  \x1b[0m");
+        let wide = Cells::new(&gradient(3, 3), 70_000, 1, ColorMode::TrueColor);
+        assert_eq!(wide.row(0).matches(['▀', '▄', ' ', '█']).count(), 70_000);
+    }
+}
