@@ -6,7 +6,15 @@ mod convolution;
 mod gemm;
 #[path = "kernels/linear.rs"]
 mod linear;
+#[path = "kernels/maps.rs"]
+mod maps;
+#[path = "kernels/normalisation.rs"]
+mod normalisation;
 #[path = "kernels/numbers.rs"]
 mod numbers;
+#[path = "kernels/pointwise.rs"]
+mod pointwise;
+#[path = "kernels/pooling.rs"]
+mod pooling;
 #[path = "kernels/simd.rs"]
 mod simd;

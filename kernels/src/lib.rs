@@ -35,6 +35,7 @@ pub mod max_pool2d;
 pub mod par;
 pub mod pointwise;
 pub mod reference;
+mod rows;
 pub mod simd;
 pub mod softmax;
 pub mod unpool2d;

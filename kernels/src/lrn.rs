@@ -1,9 +1,19 @@
 //! Local response normalisation across channels (Krizhevsky et al. 2012, ONNX `LRN`), and its Jacobian.
 //!
+//! ```text
 //! out(c) = x(c) · s(c)^−beta,  s(c) = k + alpha / size · Σ_{i=c−⌊(size−1)/2⌋}^{c+⌈(size−1)/2⌉} x(i)²
+//!
+//! ∂out(i)/∂x(j) = [i = j] s(i)^−beta − 2 · beta · alpha / size · x(i) · x(j) · s(i)^(−beta−1)   where s(i) holds x(j)
+//! ```
+//! Vectors run along columns. Every s is summed afresh in the order of channels: a running sum would carry one
+//! channel's rounding, or its infinity, into the others.
+
+use std::ops::Range;
 
 use crate::Cpu;
-use crate::view::{Maps, MapsMut};
+use crate::rows::{for_groups, join_rows, whole_vectors};
+use crate::simd::{Simd, SimdOp};
+use crate::view::{Layout, Maps, MapsMut, PlaneMut};
 
 /// The constants.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,12 +28,260 @@ pub struct Lrn {
     pub k: f32,
 }
 
+impl Lrn {
+    /// Channels before and after one that its sum reads.
+    fn reach(&self) -> [usize; 2] {
+        assert!(self.size > 0, "a sum over {} channels", self.size);
+        [(self.size - 1) / 2, self.size / 2]
+    }
+}
+
 /// Computes every cell of `out.window()`; `input` must hold it.
-pub fn lrn(_cpu: &Cpu, _lrn: &Lrn, _input: Maps<'_>, _out: MapsMut<'_>) {
-    todo!()
+pub fn lrn(cpu: &Cpu, lrn: &Lrn, input: Maps<'_>, mut out: MapsMut<'_>) {
+    let layout = out.layout();
+    let input = cover(input, layout);
+    let cells = layout.window.area() * lrn.size;
+    let (input, layout) = match join_rows([input.layout(), layout]) {
+        Some([joined, layout]) => (Maps::with_layout(input.data(), joined), layout),
+        None => (input, layout),
+    };
+    let planes = MapsMut::with_layout(out.data_mut(), layout).into_planes();
+    for_groups(cpu, planes, cells, |planes| cpu.level.dispatch(Forward { lrn, input, planes }));
 }
 
 /// The transposed Jacobian at `input`, applied to `signal` (zero outside its window).
-pub fn lrn_backward(_cpu: &Cpu, _lrn: &Lrn, _input: Maps<'_>, _signal: Maps<'_>, _out: MapsMut<'_>) {
-    todo!()
+///
+/// Computes every cell of `out.window()`; `input` must hold it.
+pub fn lrn_backward(cpu: &Cpu, lrn: &Lrn, input: Maps<'_>, signal: Maps<'_>, mut out: MapsMut<'_>) {
+    let layout = out.layout();
+    let input = cover(input, layout);
+    same_maps(signal, layout);
+    let cells = layout.window.area() * lrn.size * 2;
+    let (mut views, mut target) = ((input, signal), layout);
+    if signal.window().contains(layout.window) {
+        let signal = signal.crop(layout.window);
+        if let Some([a, b, c]) = join_rows([input.layout(), signal.layout(), layout]) {
+            views = (Maps::with_layout(input.data(), a), Maps::with_layout(signal.data(), b));
+            target = c;
+        }
+    }
+    let (input, signal) = views;
+    let planes = MapsMut::with_layout(out.data_mut(), target).into_planes();
+    for_groups(cpu, planes, cells, |planes| cpu.level.dispatch(Backward { lrn, input, signal, planes }));
+}
+
+fn same_maps(input: Maps<'_>, out: Layout) {
+    let extents = |l: Layout| (l.batch, l.channels, l.full);
+    assert_eq!(extents(input.layout()), extents(out), "(images, channels, size) of input and output");
+}
+
+/// `input` at the cells of `out` alone.
+fn cover<'a>(input: Maps<'a>, out: Layout) -> Maps<'a> {
+    same_maps(input, out);
+    assert!(input.window().contains(out.window), "needs {:?}, the input holds {:?}", out.window, input.window());
+    input.crop(out.window)
+}
+
+/// x^beta, by square roots where beta allows.
+#[derive(Clone, Copy)]
+enum Power {
+    Half,
+    ThreeQuarters,
+    One,
+    Any(f32),
+}
+
+impl Power {
+    fn new(beta: f32) -> Self {
+        match beta {
+            0.5 => Power::Half,
+            0.75 => Power::ThreeQuarters,
+            1.0 => Power::One,
+            _ => Power::Any(beta),
+        }
+    }
+
+    #[inline(always)]
+    fn of<S: Simd>(self, simd: S, x: S::F32) -> S::F32 {
+        match self {
+            Power::Half => simd.sqrt(x),
+            Power::ThreeQuarters => {
+                let root = simd.sqrt(x);
+                simd.mul(root, simd.sqrt(root))
+            }
+            Power::One => x,
+            Power::Any(beta) => {
+                let mut lanes = [0.0; 64];
+                simd.store(x, &mut lanes);
+                for x in &mut lanes[..S::LANES] {
+                    *x = x.powf(beta);
+                }
+                simd.load(&lanes)
+            }
+        }
+    }
+}
+
+/// As many elements from `at` on as there are, up to a vector; the rest 0.
+#[inline(always)]
+fn load_at<S: Simd>(simd: S, row: &[f32], at: usize) -> S::F32 {
+    if at + S::LANES <= row.len() { simd.load(&row[at..]) } else { simd.load_partial(&row[at..], 0.0) }
+}
+
+/// What [`load_at`] loads, on the way back.
+#[inline(always)]
+fn store_at<S: Simd>(simd: S, v: S::F32, row: &mut [f32], at: usize) {
+    if at + S::LANES <= row.len() { simd.store(v, &mut row[at..]) } else { simd.store_partial(v, &mut row[at..]) }
+}
+
+/// The runs of planes of one image with adjacent channels.
+fn runs<'p, 'a>(planes: &'p mut [PlaneMut<'a>]) -> impl Iterator<Item = &'p mut [PlaneMut<'a>]> {
+    planes.chunk_by_mut(|a, b| a.image == b.image)
+}
+
+/// k + alpha / size · Σ x² over `rows`, one vector from column `at` on.
+#[inline(always)]
+fn scale<S: Simd>(simd: S, lrn: &Lrn, rows: &[&[f32]], at: usize) -> S::F32 {
+    let mut sum = simd.splat(0.0);
+    for row in rows {
+        let x = load_at(simd, row, at);
+        sum = simd.fma(x, x, sum);
+    }
+    simd.fma(simd.splat(lrn.alpha / lrn.size as f32), sum, simd.splat(lrn.k))
+}
+
+struct Forward<'a> {
+    lrn: &'a Lrn,
+    input: Maps<'a>,
+    planes: Vec<PlaneMut<'a>>,
+}
+
+impl SimdOp for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { lrn, input, mut planes } = self;
+        let [before, after] = lrn.reach();
+        let power = Power::new(lrn.beta);
+        let mut rows: Vec<&[f32]> = Vec::new();
+        for run in runs(&mut planes) {
+            let (n, first) = (run[0].image, run[0].channel);
+            let from = first.saturating_sub(before);
+            let to = (first + run.len() + after).min(input.channels());
+            for y in input.window().y0..input.window().y1 {
+                rows.clear();
+                rows.extend((from..to).map(|c| input.row(n, c, y)));
+                for plane in run.iter_mut() {
+                    let c = plane.channel;
+                    let summed = c.saturating_sub(before) - from..(c + after + 1).min(input.channels()) - from;
+                    let (x, out) = (rows[c - from], plane.row_mut(y));
+                    for at in (0..out.len()).step_by(S::LANES) {
+                        let s = scale(simd, lrn, &rows[summed.clone()], at);
+                        store_at(simd, simd.div(load_at(simd, x, at), power.of(simd, s)), out, at);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Columns that the way back takes at a time: its lines of all channels of a run stay near.
+const TILE: usize = 128;
+
+struct Backward<'a> {
+    lrn: &'a Lrn,
+    input: Maps<'a>,
+    signal: Maps<'a>,
+    planes: Vec<PlaneMut<'a>>,
+}
+
+impl SimdOp for Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { lrn, input, signal, mut planes } = self;
+        let [before, after] = lrn.reach();
+        let power = Power::new(lrn.beta);
+        let channels = input.channels();
+        let coefficient = simd.splat(-2.0 * lrn.beta * lrn.alpha / lrn.size as f32);
+        let pitch = whole_vectors(simd, TILE);
+        let (mut direct, mut shared) = (Vec::new(), Vec::new());
+        let mut rows: Vec<&[f32]> = Vec::new();
+        for run in runs(&mut planes) {
+            let (n, first) = (run[0].image, run[0].channel);
+            // The outputs whose sums hold a channel of the run, and all that these sums read.
+            let (from, to) = (first.saturating_sub(after), (first + run.len() + before).min(channels));
+            let (low, high) = (from.saturating_sub(before), (to + after).min(channels));
+            direct.resize((to - from) * pitch, 0.0);
+            shared.resize((to - from) * pitch, 0.0);
+            let window = input.window();
+            for y in window.y0..window.y1 {
+                rows.clear();
+                rows.extend((low..high).map(|c| input.row(n, c, y)));
+                for x0 in (0..window.width()).step_by(TILE) {
+                    let x1 = (x0 + TILE).min(window.width());
+                    for i in from..to {
+                        let g = signal_row(signal, [n, i, y], window.x0 + x0..window.x0 + x1);
+                        let (direct, shared) = (&mut direct[(i - from) * pitch..], &mut shared[(i - from) * pitch..]);
+                        let sum = i.saturating_sub(before) - low..(i + after + 1).min(channels) - low;
+                        for at in (0..x1 - x0).step_by(S::LANES) {
+                            // direct = g · s^−beta, shared = g · x · s^(−beta−1)
+                            let s = scale(simd, lrn, &rows[sum.clone()], x0 + at);
+                            let passed = simd.div(g.load(simd, at), power.of(simd, s));
+                            let x = load_at(simd, rows[i - low], x0 + at);
+                            simd.store(passed, &mut direct[at..]);
+                            simd.store(simd.div(simd.mul(passed, x), s), &mut shared[at..]);
+                        }
+                    }
+                    for plane in run.iter_mut() {
+                        let j = plane.channel;
+                        let (x, out) = (rows[j - low], &mut plane.row_mut(y)[x0..x1]);
+                        let outputs = j.saturating_sub(after)..(j + before + 1).min(channels);
+                        for at in (0..out.len()).step_by(S::LANES) {
+                            let mut sum = simd.splat(0.0);
+                            for i in outputs.clone() {
+                                sum = simd.add(sum, simd.load(&shared[(i - from) * pitch + at..]));
+                            }
+                            let x = simd.mul(coefficient, load_at(simd, x, x0 + at));
+                            let passed = simd.load(&direct[(j - from) * pitch + at..]);
+                            store_at(simd, simd.fma(x, sum, passed), out, at);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A stretch of a signal's row, zero where the signal is absent.
+struct Stretch<'a> {
+    present: &'a [f32],
+    /// Zeros before it.
+    skip: usize,
+}
+
+impl Stretch<'_> {
+    #[inline(always)]
+    fn load<S: Simd>(&self, simd: S, at: usize) -> S::F32 {
+        if at >= self.skip && at - self.skip + S::LANES <= self.present.len() {
+            return simd.load(&self.present[at - self.skip..]);
+        }
+        let mut lanes = [0.0; 64];
+        let lanes = &mut lanes[..S::LANES];
+        for (i, lane) in lanes.iter_mut().enumerate() {
+            *lane = (at + i).checked_sub(self.skip).and_then(|i| self.present.get(i)).copied().unwrap_or(0.0);
+        }
+        simd.load(lanes)
+    }
+}
+
+fn signal_row<'a>(signal: Maps<'a>, [n, c, y]: [usize; 3], columns: Range<usize>) -> Stretch<'a> {
+    let window = signal.window();
+    let (x0, x1) = (window.x0.max(columns.start), window.x1.min(columns.end));
+    if !(window.y0..window.y1).contains(&y) || x0 >= x1 {
+        return Stretch { present: &[], skip: 0 };
+    }
+    Stretch { present: &signal.row(n, c, y)[x0 - window.x0..x1 - window.x0], skip: x0 - columns.start }
 }
