@@ -31,7 +31,7 @@ use machine::Machine;
 pub(crate) struct Arguments {
     /// The model to check
     #[arg(value_name = "MODEL")]
-    model: Option<PathBuf>,
+    source: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -77,7 +77,7 @@ struct Memory {
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Outcome> {
-    let path = model::positional(context, arguments.model.as_ref())?;
+    let path = model::positional(context, arguments.source.as_ref())?;
     let machine = Machine::look(context);
     let Some(path) = path else {
         if context.options.json {
