@@ -2,6 +2,7 @@
 //!
 //! JPEG decoders differ by a grey level here and there, so probabilities may differ by up to 0.02, and the first class
 //! may be another one where the two best lie closer than that.
+#![allow(dead_code, unreachable_pub)]
 
 mod support;
 

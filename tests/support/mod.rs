@@ -1,5 +1,7 @@
 //! What several integration tests need: where the handed-over data lie.
 
+pub mod golden;
+
 use std::path::{Path, PathBuf};
 
 /// `relative` in the folder of `SWITCHBACK_TEST_DATA` (default: `shared` beside the repository), or `None`, saying
