@@ -42,9 +42,13 @@ fn inputs_that_do_not_open() {
     fs::write(folder.path().join("text.jpg"), "a letter").unwrap();
     fs::write(folder.path().join("text.npy"), "a letter").unwrap();
     fs::create_dir(folder.path().join("none")).unwrap();
-    for (name, kind) in
-        [("missing.jpg", "io"), ("text.jpg", "format"), ("text.npy", "format"), ("none", "invalid"), ("scene:disk", "unsupported")]
-    {
+    for (name, kind) in [
+        ("missing.jpg", "io"),
+        ("text.jpg", "format"),
+        ("text.npy", "format"),
+        ("none", "invalid"),
+        ("scene:disk", "unsupported"),
+    ] {
         let error = run_in(folder.path(), &["classify", "-m", "tiny.safetensors", name, "--json"]).error();
         assert_eq!((&error["kind"], &error["path"]), (&kind.into(), &name.into()), "{error}");
     }
@@ -79,7 +83,12 @@ fn names_cannot_reach_the_terminal() {
         &["\u{1b}[2J\u{9b}\u{202e}"],
     ] {
         let ran = run_in(folder.path(), words);
-        assert!(!ran.text().contains(wild) && !ran.stderr.contains(wild), "{words:?}: {:?} {:?}", ran.text(), ran.stderr);
+        assert!(
+            !ran.text().contains(wild) && !ran.stderr.contains(wild),
+            "{words:?}: {:?} {:?}",
+            ran.text(),
+            ran.stderr
+        );
         let json = run_in(folder.path(), &[words, &["--json"]].concat());
         assert!(!json.text().contains(wild) && !json.stderr.contains(wild), "{words:?}: {:?}", json.text());
     }

@@ -16,14 +16,7 @@ use switchback_core::{Dtype, Geometry, Model, Shape};
 
 /// `unit`: RGB from 0 to 1, squarely cropped.
 fn unit() -> Preprocess {
-    Preprocess {
-        resize: Resize::Cover,
-        crop_ratio: 1.0,
-        order: Order::Rgb,
-        scale: 1.0,
-        mean: [0.0; 3],
-        std: [1.0; 3],
-    }
+    Preprocess { resize: Resize::Cover, crop_ratio: 1.0, order: Order::Rgb, scale: 1.0, mean: [0.0; 3], std: [1.0; 3] }
 }
 
 /// Names of the classes; one would paint a terminal red.
