@@ -178,6 +178,95 @@ fn means_over_all_places_are_pooling() {
     error(&then(0, op("Conv", "p w", "y")), "shape");
 }
 
+/// What PyTorch writes for `F.pad`: its pads, last axis first, filled up with zeros and turned round.
+#[test]
+fn pads_that_are_computed() {
+    let net = Net::new(11)
+        .input("x", "N 2 5 6")
+        .node(op("Constant", "", "given").tensor("value", &ints("", &[1, 2, 0, 3])))
+        .node(op("ConstantOfShape", "four", "zeros").tensor("value", &tensor("", &[1], INT64).varint(7, 0)))
+        .node(op("Concat", "given zeros", "all").int("axis", 0))
+        .node(op("Reshape", "all rows", "pairs"))
+        .node(op("Slice", "pairs last first zero last", "turned"))
+        .node(op("Transpose", "turned", "sides").ints("perm", &[1, 0]))
+        .node(op("Reshape", "sides last", "flat"))
+        .node(op("Cast", "flat", "pads").int("to", 7))
+        .node(op("Pad", "x pads", "y"))
+        .init(ints("four", &[4]))
+        .init(ints("rows", &[-1, 2]))
+        .init(ints("last", &[-1]))
+        .init(ints("first", &[i64::MIN + 1]))
+        .init(ints("zero", &[0]))
+        .output("y");
+    assert_eq!(y(&net), (Layer::Pad { pads: [0, 1, 3, 2], value: 0.0 }, Shape::new(2, 8, 9)));
+}
+
+/// The integers 0..6 as (2, 3) through `nodes`, which make `p`, the pads of `x`.
+fn six(nodes: &[Op]) -> Result<[usize; 4], String> {
+    let net = Net::new(13).input("x", "N 2 5 6").node(op("Reshape", "six shape", "m"));
+    let net = nodes.iter().fold(net, |net, node| net.node(node.clone()));
+    let net = net
+        .node(op("Reshape", "p flat", "q"))
+        .node(op("Pad", "x q _ axes", "y"))
+        .init(ints("six", &[0, 1, 2, 3, 4, 5]))
+        .init(ints("shape", &[2, 3]))
+        .init(ints("flat", &[4]))
+        .init(ints("axes", &[2, 3]))
+        .init(ints("a", &[0, 0]))
+        .init(ints("b", &[2, 2]))
+        .init(ints("c", &[0, 1]))
+        .init(ints("two", &[2, 0]))
+        .init(ints("far", &[0, 3]))
+        .output("y");
+    match net.open().map_err(|e| e.to_string())?.network.nodes()[1].layer {
+        Layer::Pad { pads, .. } => Ok(pads),
+        ref other => Err(format!("{other:?}")),
+    }
+}
+
+#[test]
+fn lists_of_several_axes_are_picked_joined_and_turned() {
+    assert_eq!(six(&[op("Slice", "m a b c", "p")]), Ok([0, 1, 3, 4]));
+    assert!(six(&[op("Slice", "m c far", "p")]).unwrap_err().contains("numbers for [4]"));
+    assert_eq!(six(&[op("Gather", "m two", "p").int("axis", 1)]), Ok([2, 0, 5, 3]));
+    assert_eq!(six(&[op("Gather", "m two", "g").int("axis", -1), op("Transpose", "g", "p")]), Ok([2, 5, 0, 3]));
+    let column = |from: &str, to: &str| op("Gather", &format!("m {from}"), to).int("axis", 1);
+    let joined = [column("two", "g"), op("Slice", "g a b c", "h"), op("Concat", "h h", "w").int("axis", 1)];
+    let picked = [&joined[..], &[op("Gather", "w c", "p").int("axis", 1)]].concat();
+    assert_eq!(six(&picked), Ok([2, 0, 5, 3]));
+    for (node, what) in [
+        (op("Transpose", "m", "p").ints("perm", &[0, 0]), "every axis"),
+        (op("Transpose", "m", "p").ints("perm", &[0]), "every axis"),
+        (op("Gather", "m far", "p").int("axis", 1), "an axis of 3"),
+        (op("Concat", "m six", "p").int("axis", 0), "axis 0"),
+        (op("Slice", "m a b flat", "p"), "as many"),
+    ] {
+        let e = six(&[node]).unwrap_err();
+        assert!(e.contains(what), "{e}");
+    }
+}
+
+#[test]
+fn empty_constants_with_endless_axes_cost_nothing() {
+    let empty = |dims: &[i64], nodes: Vec<Op>| {
+        let net = folded(13, "N 4 3 5", nodes).init(tensor("e", &[0], INT64)).init(ints("d", dims));
+        assert!(net.open().is_err());
+    };
+    let big = 1 << 40;
+    for nodes in [
+        vec![op("Reshape", "e d", "r").int("allowzero", 1), op("Slice", "r zero end two", "s")],
+        vec![op("Reshape", "e d", "r").int("allowzero", 1), op("Gather", "zero r", "s")],
+        vec![op("Reshape", "e d", "r").int("allowzero", 1), op("Concat", "r r", "s").int("axis", 0)],
+        vec![op("Reshape", "e d", "r").int("allowzero", 1), op("Transpose", "r", "s")],
+        vec![op("Reshape", "e d", "r").int("allowzero", 1), op("Flatten", "r", "s").int("axis", 3)],
+    ] {
+        empty(&[0, big, big], nodes.clone());
+        empty(&[big, big, 0], nodes.clone());
+        empty(&[big, 0, 1], nodes);
+    }
+    empty(&[0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0], vec![op("ConstantOfShape", "d", "s")]);
+}
+
 /// `x` of (N, 4, 3, 5), `nodes`, then a Reshape to tensor `s`.
 fn folded(opset: u64, dims: &str, nodes: Vec<Op>) -> Net {
     let net =

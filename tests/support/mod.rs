@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// `relative` in the folder of `SWITCHBACK_TEST_DATA` (default: `shared` beside the repository), or `None`, saying
 /// plainly that the test skips.
-pub(crate) fn shared(relative: &str) -> Option<PathBuf> {
+pub fn shared(relative: &str) -> Option<PathBuf> {
     let root = match std::env::var_os("SWITCHBACK_TEST_DATA") {
         Some(dir) => PathBuf::from(dir),
         None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"),

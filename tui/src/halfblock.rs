@@ -1,240 +1,280 @@
-//! Pictures as text: two pixels a cell, the upper as the colour of `▀`, the lower as its background.
+//! Pictures as half-blocks: every cell shows two pixels, one above the other, as the colours of a glyph and its ground.
 //!
 //! ```text
-//! pixels (columns × 2·rows) ─ cells ─ canvas ─ text with as few colour changes as can be
+//! picture ─ area average in linear light ─▶ columns × 2·rows pixels ─ colours of the mode ─▶ ▀ ▄ or space, SGR
 //! ```
-//! Scaling averages in linear light. Without colours a cell becomes a character of more or less ink.
+//! Of ▀ and ▄ the one is taken that changes fewer colours of the pen; only the half that changes is sent, and every row
+//! ends with the pen put down. The sequences are written here, not by a terminal library, so that no environment
+//! variable can strip the colours and leave stripes.
 
 use std::fmt::Write;
 
 use switchback_core::picture::Picture;
 
 use crate::color::palette::threshold;
-use crate::color::{ColorMode, Dither, Linear, Palette, linear, luminance, srgb};
+use crate::color::{ColorMode, Dither, Linear, Palette, luminance, oklab, srgb, to_linear};
 
-/// Characters from no ink to much, for light on a dark ground.
-const RAMP: [char; 10] = [' ', '.', ':', '-', '=', '+', '*', '#', '%', '@'];
+/// From no ink to most: what a picture is drawn with where there are no colours. Taken for a dark ground.
+const RAMP: &[u8] = b" .:-=+*#%@";
+
+/// A picture in linear light.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Light {
+    width: usize,
+    height: usize,
+    pixels: Vec<Linear>,
+}
+
+impl Light {
+    /// `picture` brought to `width × height` by averaging areas in linear light. Small pictures grow as blocks.
+    pub(crate) fn of(picture: &Picture, width: usize, height: usize) -> Self {
+        if picture.width == 0 || picture.height == 0 {
+            return Self { width, height, pixels: vec![[0.0; 3]; width * height] };
+        }
+        let columns = shares(picture.width, width);
+        let rows = shares(picture.height, height);
+        let mut lines = vec![[0.0; 3]; picture.height * width];
+        for y in 0..picture.height {
+            for (x, parts) in columns.iter().enumerate() {
+                let pixel = &mut lines[y * width + x];
+                for &(from, share) in parts {
+                    let at = (y * picture.width + from) * 3;
+                    for (sum, byte) in pixel.iter_mut().zip(&picture.rgb[at..at + 3]) {
+                        *sum += share * to_linear(*byte);
+                    }
+                }
+            }
+        }
+        let mut pixels = vec![[0.0; 3]; width * height];
+        for (y, parts) in rows.iter().enumerate() {
+            for &(from, share) in parts {
+                for x in 0..width {
+                    for k in 0..3 {
+                        pixels[y * width + x][k] += share * lines[from * width + x][k];
+                    }
+                }
+            }
+        }
+        Self { width, height, pixels }
+    }
+}
+
+/// For each of `to` cells over `from` cells: which it covers and how much of it each fills.
+fn shares(from: usize, to: usize) -> Vec<Vec<(usize, f32)>> {
+    let scale = from as f64 / to as f64;
+    let cell = |i: usize| {
+        let (start, end) = (i as f64 * scale, (i + 1) as f64 * scale);
+        let last = (end.ceil() as usize).min(from);
+        let part = |j: usize| (end.min((j + 1) as f64) - start.max(j as f64)).max(0.0) / scale;
+        (start as usize..last).map(|j| (j, part(j) as f32)).filter(|p| p.1 > 0.0).collect()
+    };
+    (0..to).map(cell).collect()
+}
+
+/// Columns and rows of cells that show `width × height` pixels undistorted within `most` of them; `aspect` is a cell's
+/// height over its width. At least one of each.
+pub(crate) fn fit([width, height]: [usize; 2], most: [usize; 2], aspect: f64) -> [usize; 2] {
+    let (w, h) = (width.max(1) as f64, height.max(1) as f64);
+    let scale = (most[0] as f64 / w).min(most[1] as f64 * aspect / h);
+    [(w * scale).round().max(1.0) as usize, (h * scale / aspect).round().max(1.0) as usize]
+}
 
 /// A colour as it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Paint {
+enum Ink {
     Rgb([u8; 3]),
-    Indexed(u8),
-    Named(u8),
+    Index(u8),
 }
 
-/// One place of the terminal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Cell {
-    glyph: char,
-    front: Option<Paint>,
-    back: Option<Paint>,
-}
-
-const EMPTY: Cell = Cell { glyph: ' ', front: None, back: None };
-
-/// A page of cells that grows downwards.
-#[derive(Clone, Debug)]
-pub(crate) struct Canvas {
+/// A picture in cells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cells {
     columns: usize,
+    rows: usize,
     mode: ColorMode,
-    rows: Vec<Vec<Cell>>,
+    /// `2 · rows × columns`; empty without colours.
+    halves: Vec<Ink>,
+    /// `rows × columns`; empty with colours.
+    ramp: Vec<u8>,
 }
 
-impl Canvas {
-    /// Empty, `columns` wide.
-    pub(crate) fn new(columns: usize, mode: ColorMode) -> Self {
-        Self { columns, mode, rows: Vec::new() }
-    }
-
-    fn cell(&mut self, row: usize, column: usize) -> Option<&mut Cell> {
-        if column >= self.columns {
-            return None;
-        }
-        while self.rows.len() <= row {
-            self.rows.push(vec![EMPTY; self.columns]);
-        }
-        Some(&mut self.rows[row][column])
-    }
-
-    /// Writes `text` from `(row, column)` on, cut at the canvas's edge.
-    pub(crate) fn text(&mut self, row: usize, column: usize, text: &str) {
-        for (i, glyph) in text.chars().enumerate() {
-            if let Some(cell) = self.cell(row, column + i) {
-                *cell = Cell { glyph, ..EMPTY };
-            }
-        }
-    }
-
-    /// Draws pixels, `light[y][x]`, two rows a cell, with the top left corner at `(row, column)`.
-    pub(crate) fn pixels(&mut self, row: usize, column: usize, light: &[Vec<Linear>]) {
-        let mode = self.mode;
-        let mut dither = match mode {
-            ColorMode::Ansi256 => Some(Dither::new(Palette::ansi256())),
-            ColorMode::Ansi16 => Some(Dither::new(Palette::ansi16())),
-            ColorMode::TrueColor | ColorMode::None => None,
+impl Cells {
+    /// `picture` on exactly `columns × rows` cells.
+    pub(crate) fn new(picture: &Picture, columns: usize, rows: usize, mode: ColorMode) -> Self {
+        let light = Light::of(picture, columns, 2 * rows);
+        let dithered = |palette| {
+            let mut dither = Dither::new(palette);
+            light
+                .pixels
+                .iter()
+                .enumerate()
+                .map(|(i, &p)| Ink::Index(dither.index(p, i % columns, i / columns)))
+                .collect()
         };
-        let mut paint = |wanted: Linear, x: usize, y: usize| match (&mut dither, mode) {
-            (Some(d), ColorMode::Ansi16) => Paint::Named(d.index(wanted, x, y)),
-            (Some(d), _) => Paint::Indexed(d.index(wanted, x, y)),
-            (None, _) => Paint::Rgb(srgb(wanted)),
+        let halves = match mode {
+            ColorMode::TrueColor => light.pixels.iter().map(|&p| Ink::Rgb(srgb(p))).collect(),
+            ColorMode::Ansi256 => dithered(Palette::ansi256()),
+            ColorMode::Ansi16 => dithered(Palette::ansi16()),
+            ColorMode::None => Vec::new(),
         };
-        for (r, pair) in light.chunks(2).enumerate() {
-            for x in 0..pair[0].len() {
-                let Some(cell) = self.cell(row + r, column + x) else { continue };
-                if mode == ColorMode::None {
-                    let ink = pair.iter().map(|line| luminance(line[x])).sum::<f32>() / pair.len() as f32;
-                    *cell = Cell { glyph: inked(ink, x, r), ..EMPTY };
-                    continue;
-                }
-                let upper = paint(pair[0][x], x, 2 * r);
-                let lower = pair.get(1).map(|line| paint(line[x], x, 2 * r + 1));
-                *cell = match lower {
-                    Some(lower) if lower == upper => Cell { glyph: ' ', front: None, back: Some(lower) },
-                    lower => Cell { glyph: '▀', front: Some(upper), back: lower },
-                };
-            }
-        }
+        let ramp = if mode == ColorMode::None { ramp(&light) } else { Vec::new() };
+        Self { columns, rows, mode, halves, ramp }
     }
 
-    /// The page as lines, each ended and back in the terminal's own colours.
-    pub(crate) fn to_text(&self) -> String {
+    /// Columns.
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Rows.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Row `y` as text; the pen is put down at its end.
+    pub(crate) fn row(&self, y: usize) -> String {
+        if self.mode == ColorMode::None {
+            return self.ramp[y * self.columns..(y + 1) * self.columns].iter().map(|&b| char::from(b)).collect();
+        }
         let mut out = String::new();
-        for row in &self.rows {
-            let used = row.iter().rposition(|c| *c != EMPTY).map_or(0, |i| i + 1);
-            let (mut front, mut back) = (None, None);
-            for cell in &row[..used] {
-                let mut codes = Vec::new();
-                if cell.back.is_none() && back.is_some() {
-                    codes.push("49".to_owned());
+        let (mut ink, mut ground) = (None, None);
+        for x in 0..self.columns {
+            let top = self.halves[2 * y * self.columns + x];
+            let bottom = self.halves[(2 * y + 1) * self.columns + x];
+            let (glyph, wanted_ink, wanted_ground) = if top == bottom {
+                if ink == Some(top) && ground != Some(top) { ('█', None, None) } else { (' ', None, Some(top)) }
+            } else {
+                let cost = |a, b| usize::from(ink != Some(a)) + usize::from(ground != Some(b));
+                match cost(bottom, top) < cost(top, bottom) {
+                    true => ('▄', Some(bottom), Some(top)),
+                    false => ('▀', Some(top), Some(bottom)),
                 }
-                // A blank shows no foreground, so the last one may stay.
-                let wanted = if cell.glyph == ' ' { front } else { cell.front };
-                if wanted.is_none() && front.is_some() {
-                    codes.push("39".to_owned());
-                }
-                codes.extend(wanted.filter(|_| wanted != front).map(|p| code(p, 0)));
-                codes.extend(cell.back.filter(|_| cell.back != back).map(|p| code(p, 10)));
-                if !codes.is_empty() {
-                    write!(out, "\x1b[{}m", codes.join(";")).expect("writing to a string");
-                }
-                (front, back) = (wanted, cell.back);
-                out.push(cell.glyph);
+            };
+            let new_ink = wanted_ink.filter(|_| wanted_ink != ink);
+            let new_ground = wanted_ground.filter(|_| wanted_ground != ground);
+            if new_ink.is_some() || new_ground.is_some() {
+                let codes = [new_ink.map(|c| code(c, 38)), new_ground.map(|c| code(c, 48))];
+                let codes: Vec<String> = codes.into_iter().flatten().collect();
+                write!(out, "\x1b[{}m", codes.join(";")).expect("writing to a string");
             }
-            if front.is_some() || back.is_some() {
-                out.push_str("\x1b[0m");
-            }
-            out.push('\n');
+            ink = wanted_ink.or(ink);
+            ground = wanted_ground.or(ground);
+            out.push(glyph);
+        }
+        if self.columns > 0 {
+            out.push_str("\x1b[0m");
         }
         out
     }
 }
 
-/// The SGR parameters of a colour; `ground` is 0 for the foreground, 10 for the background.
-fn code(paint: Paint, ground: u8) -> String {
-    match paint {
-        Paint::Rgb([r, g, b]) => format!("{};2;{r};{g};{b}", 38 + ground),
-        Paint::Indexed(i) => format!("{};5;{i}", 38 + ground),
-        Paint::Named(i @ 0..8) => (30 + ground + i).to_string(),
-        Paint::Named(i) => (82 + ground + i).to_string(),
+/// The SGR parameters of a colour; `base` is 38 for ink and 48 for ground.
+fn code(ink: Ink, base: u8) -> String {
+    match ink {
+        Ink::Rgb([r, g, b]) => format!("{base};2;{r};{g};{b}"),
+        Ink::Index(i @ 0..8) => format!("{}", base - 8 + i),
+        Ink::Index(i @ 8..16) => format!("{}", base + 52 + i - 8),
+        Ink::Index(i) => format!("{base};5;{i}"),
     }
 }
 
-/// A character for this much light, dithered between neighbours of the ramp.
-fn inked(light: f32, x: usize, y: usize) -> char {
-    // The eye judges ink about as sRGB does: half of the steps for the darker fifth of the light.
-    let level = light.clamp(0.0, 1.0).powf(1.0 / 2.2) * (RAMP.len() - 1) as f32;
-    RAMP[((level + threshold(x, y)) as usize).min(RAMP.len() - 1)]
-}
-
-/// `picture` at `width × height` in linear light: each pixel is the mean of the area that it covers, or with
-/// `blocks` the one pixel in its middle (labels and maps must not mix).
-pub(crate) fn scaled(picture: &Picture, width: usize, height: usize, blocks: bool) -> Vec<Vec<Linear>> {
-    let at = |x: usize, y: usize| {
-        let i = 3 * (y * picture.width + x);
-        linear([picture.rgb[i], picture.rgb[i + 1], picture.rgb[i + 2]])
-    };
-    if blocks {
-        let middle = |i: usize, from: usize, to: usize| ((2 * i + 1) * from / (2 * to)).min(from - 1);
-        let line = |y: usize| {
-            (0..width).map(|x| at(middle(x, picture.width, width), middle(y, picture.height, height))).collect()
-        };
-        return (0..height).map(line).collect();
-    }
-    let (across, down) = (shares(picture.width, width), shares(picture.height, height));
-    let narrow: Vec<Vec<Linear>> =
-        (0..picture.height).map(|y| across.iter().map(|s| mean(s, |x| at(x, y))).collect()).collect();
-    down.iter().map(|s| (0..width).map(|x| mean(s, |y| narrow[y][x])).collect()).collect()
-}
-
-fn mean(shares: &[(usize, f32)], pixel: impl Fn(usize) -> Linear) -> Linear {
-    let mut sum = [0.0; 3];
-    for &(i, share) in shares {
-        let light = pixel(i);
-        (0..3).for_each(|c| sum[c] += share * light[c]);
-    }
-    sum
-}
-
-/// For each of `to` cells: which of `from` cells it covers, and with what share.
-fn shares(from: usize, to: usize) -> Vec<Vec<(usize, f32)>> {
-    let step = from as f64 / to as f64;
+/// Characters of as much ink as the two pixels of a cell are light together; dithered, so that slopes do not band.
+fn ramp(light: &Light) -> Vec<u8> {
+    let steps = (RAMP.len() - 1) as f32;
     let cell = |i: usize| {
-        let (a, b) = (i as f64 * step, (i + 1) as f64 * step);
-        let last = (b.ceil() as usize).min(from);
-        let overlap = |j: usize| ((j + 1) as f64).min(b) - (j as f64).max(a);
-        (a as usize..last).map(|j| (j, (overlap(j) / step) as f32)).filter(|s| s.1 > 0.0).collect()
+        let (x, y) = (i % light.width, i / light.width);
+        let pixel = |row: usize| luminance(light.pixels[row * light.width + x]);
+        let mean = 0.5 * (pixel(2 * y) + pixel(2 * y + 1));
+        let lightness = oklab([mean; 3])[0].clamp(0.0, 1.0);
+        RAMP[((lightness * steps + threshold(x, y)) as usize).min(RAMP.len() - 1)]
     };
-    (0..to).map(cell).collect()
+    (0..light.width * light.height / 2).map(cell).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const RED: Linear = [1.0, 0.0, 0.0];
-    const BLACK: Linear = [0.0; 3];
-
-    fn drawn(mode: ColorMode, light: &[Vec<Linear>]) -> String {
-        let mut canvas = Canvas::new(10, mode);
-        canvas.pixels(0, 1, light);
-        canvas.to_text()
+    fn gradient(width: usize, height: usize) -> Picture {
+        let pixel = |i: usize| {
+            let (x, y) = (i % width, i / width);
+            [(x * 255 / width) as u8, (y * 255 / height) as u8, ((x + y) * 255 / (width + height)) as u8]
+        };
+        Picture::new(width, height, (0..width * height).flat_map(pixel).collect())
     }
 
     #[test]
-    fn two_pixels_a_cell() {
-        let text = drawn(ColorMode::TrueColor, &[vec![RED, RED], vec![BLACK, RED], vec![RED, RED]]);
-        let lines: Vec<_> = text.lines().collect();
-        assert_eq!(lines[0], " \x1b[38;2;255;0;0;48;2;0;0;0m▀\x1b[48;2;255;0;0m \x1b[0m");
-        assert_eq!(lines[1], " \x1b[38;2;255;0;0m▀▀\x1b[0m", "an odd last row has no lower half");
+    fn downscaling_keeps_the_light() {
+        // Black and white stripes are half of the light, sRGB 188, not 128.
+        let stripes = Picture::new(64, 4, (0..64 * 4).flat_map(|i| [if i % 2 == 0 { 255 } else { 0 }; 3]).collect());
+        let light = Light::of(&stripes, 8, 2);
+        assert!(light.pixels.iter().all(|&p| srgb(p) == [188; 3]), "{:?}", light.pixels[0]);
+        let odd = Light::of(&gradient(101, 67), 13, 10);
+        let whole = Light::of(&gradient(101, 67), 1, 1);
+        let mean = odd.pixels.iter().map(|p| p[0]).sum::<f32>() / odd.pixels.len() as f32;
+        assert!((mean - whole.pixels[0][0]).abs() < 1e-4, "{mean} {:?}", whole.pixels[0]);
     }
 
     #[test]
-    fn every_mode_speaks_its_own_codes() {
-        let light = [vec![RED], vec![BLACK]];
-        assert_eq!(drawn(ColorMode::Ansi256, &light), " \x1b[38;5;196;48;5;16m▀\x1b[0m\n");
-        assert_eq!(drawn(ColorMode::Ansi16, &light), " \x1b[91;40m▀\x1b[0m\n");
-        let ink = drawn(ColorMode::None, &[vec![[1.0; 3], BLACK], vec![[1.0; 3], BLACK]]);
-        assert_eq!(ink.trim_end(), " @");
+    fn small_pictures_grow_as_blocks() {
+        let two = Picture::new(2, 1, vec![255, 0, 0, 0, 0, 255]);
+        let light = Light::of(&two, 6, 4);
+        assert!(light.pixels.chunks(6).all(|row| row[..3] == [[1.0, 0.0, 0.0]; 3] && row[3..] == [[0.0, 0.0, 1.0]; 3]));
     }
 
     #[test]
-    fn text_beside_pictures_keeps_its_own_colours() {
-        let mut canvas = Canvas::new(6, ColorMode::TrueColor);
-        canvas.pixels(0, 0, &[vec![RED], vec![RED]]);
-        canvas.text(0, 2, "abcdefg");
-        assert_eq!(canvas.to_text(), "\x1b[48;2;255;0;0m \x1b[49m abcd\n");
+    fn pictures_keep_their_aspect() {
+        assert_eq!(fit([224, 224], [80, 24], 2.0), [48, 24]);
+        assert_eq!(fit([500, 100], [80, 24], 2.0), [80, 8]);
+        assert_eq!(fit([1, 100_000], [80, 24], 2.0), [1, 24]);
+        assert_eq!(fit([0, 0], [80, 24], 2.0), [48, 24]);
     }
 
     #[test]
-    fn scaling_keeps_the_mean_light() {
-        let rgb = (0..5 * 3).flat_map(|i| [if i % 2 == 0 { 255 } else { 0 }; 3]).collect();
-        let picture = Picture { width: 5, height: 3, rgb };
-        let small = scaled(&picture, 2, 2, false);
-        let sum: f32 = small.iter().flatten().map(|l| l[0]).sum();
-        assert!((sum / 4.0 - 8.0 / 15.0).abs() < 1e-5, "{sum}");
-        let large = scaled(&picture, 10, 3, true);
-        assert_eq!(large[1].iter().map(|l| l[0]).collect::<Vec<_>>(), [0., 0., 1., 1., 0., 0., 1., 1., 0., 0.]);
-        assert_eq!(scaled(&picture, 5, 3, false), scaled(&picture, 5, 3, true));
+    fn colours_are_sent_once() {
+        let flat = Picture::new(8, 8, [9, 99, 199].repeat(64));
+        let row = Cells::new(&flat, 6, 3, ColorMode::TrueColor).row(1);
+        assert_eq!(row, "\x1b[48;2;9;99;199m      \x1b[0m");
+        let halves = Picture::new(1, 2, vec![255, 0, 0, 0, 0, 255]);
+        let row = Cells::new(&halves, 3, 1, ColorMode::TrueColor).row(0);
+        assert_eq!(row, "\x1b[38;2;255;0;0;48;2;0;0;255m▀▀▀\x1b[0m");
+        // The colours change places: the other glyph, and nothing to send.
+        let swapped = Picture::new(2, 2, vec![255, 0, 0, 0, 0, 255, 0, 0, 255, 255, 0, 0]);
+        assert_eq!(Cells::new(&swapped, 2, 1, ColorMode::TrueColor).row(0), "\x1b[38;2;255;0;0;48;2;0;0;255m▀▄\x1b[0m");
+    }
+
+    #[test]
+    fn modes_send_their_own_codes_only() {
+        let picture = gradient(60, 40);
+        for y in 0..10 {
+            let row = Cells::new(&picture, 30, 10, ColorMode::Ansi256).row(y);
+            for code in row.split("8;5;").skip(1) {
+                let index: usize = code.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap();
+                assert!((16..256).contains(&index), "{index}");
+            }
+            let row = Cells::new(&picture, 30, 10, ColorMode::Ansi16).row(y);
+            for codes in row.split("\x1b[").skip(1).map(|s| s.split('m').next().unwrap()) {
+                for n in codes.split(';').map(|n| n.parse::<u8>().unwrap()) {
+                    assert!(matches!(n, 0 | 30..=37 | 40..=47 | 90..=97 | 100..=107), "{n}");
+                }
+            }
+            let row = Cells::new(&picture, 30, 10, ColorMode::None).row(y);
+            assert!(row.len() == 30 && row.bytes().all(|b| RAMP.contains(&b)), "{row}");
+        }
+    }
+
+    #[test]
+    fn without_colours_dark_and_light_differ() {
+        let row = |level: u8| Cells::new(&Picture::new(4, 4, vec![level; 48]), 4, 1, ColorMode::None).row(0);
+        assert_eq!((row(0), row(255)), ("    ".to_owned(), "@@@@".to_owned()));
+        assert_ne!(row(90), row(200));
+    }
+
+    #[test]
+    fn empty_and_wide_pictures() {
+        let empty = Picture::new(0, 0, Vec::new());
+        assert_eq!(Cells::new(&empty, 2, 1, ColorMode::TrueColor).row(0), "\x1b[48;2;0;0;0m  \x1b[0m");
+        let wide = Cells::new(&gradient(3, 3), 70_000, 1, ColorMode::TrueColor);
+        assert_eq!(wide.row(0).matches(['▀', '▄', ' ', '█']).count(), 70_000);
     }
 }

@@ -1,10 +1,9 @@
 //! Switchback: look inside a convolutional network from a terminal.
 //!
 //! ```text
-//! cli                            the command line: one definition, one file per subcommand
-//! sheet                          titled panels, laid out for a terminal and for a PNG file
-//! halfblock color colormap       pixels as text · light and palettes · numbers as colours
-//! terminal                       what the terminal can show
+//! cli        the command line: one definition, one file per subcommand
+//! sheet      results laid out as panels, for the terminal and for PNG
+//! halfblock  pictures as cells of two pixels;  color, colormap: their colours;  terminal: what it can show
 //! ```
 
 #![forbid(unsafe_code)]

@@ -1,140 +1,243 @@
-//! A sheet: titled panels and lines of text, laid out once for a terminal and once for a PNG file.
+//! Sheets: pictures with titles, colour bars and legends, side by side, as text for a terminal or as one picture.
 //!
 //! ```text
-//! line of text
-//! title            title            title
-//! ┌──────────┐     ┌──────────┐     ┌──────────┐
-//! │ picture  │     │   map    │     │  labels  │
-//! └──────────┘     └──────────┘     └──────────┘
-//!                  low ▒▒▒▒ high    ■ one  ■ two
+//! title            title                 panels stand in rows, as many as are wide enough to see
+//! ▀▀▀▀▀▀▀▀▀▀▀▀     ▀▀▀▀▀▀▀▀▀▀▀▀
+//! ▀▀▀▀▀▀▀▀▀▀▀▀     ▀▀▀▀▀▀▀▀▀▀▀▀
+//! note             0.1 ▁▂▄▆█ 0.9         a bar says which colour is which number
 //! ```
 
-mod font;
-mod png;
+mod paper;
 
 use switchback_core::picture::Picture;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::color::{ColorMode, linear};
-use crate::colormap::Scale;
-use crate::halfblock::{Canvas, scaled};
+use crate::color::ColorMode;
+use crate::colormap::Colormap;
+use crate::halfblock::{Cells, fit};
 
-pub(crate) use png::to_png;
+/// A panel narrower than this many columns shows too little; a further one goes to the next row.
+const NARROW: usize = 22;
+const GAP: usize = 2;
 
-/// Titled panels below lines of text. All texts must be safe to show.
-#[derive(Clone, Debug, Default)]
+/// Panels to be shown together.
+#[derive(Default)]
 pub(crate) struct Sheet {
-    /// Above the panels.
-    pub(crate) lines: Vec<String>,
-    /// From left to right, then down.
+    /// In reading order.
     pub(crate) panels: Vec<Panel>,
 }
 
-/// One picture or map.
-#[derive(Clone, Debug)]
+/// A picture and what is written around it. Texts must be safe to show.
 pub(crate) struct Panel {
-    /// Above the picture.
-    pub(crate) title: String,
-    /// The pixels.
-    pub(crate) picture: Picture,
-    /// Enlarged as blocks, never smoothed: a map of numbers or labels.
-    pub(crate) blocks: bool,
-    /// Below the picture: what its colours mean.
-    pub(crate) scale: Option<Scale>,
-    /// Below the picture: what each colour stands for.
-    pub(crate) legend: Vec<([u8; 3], String)>,
+    title: String,
+    picture: Picture,
+    notes: Vec<String>,
+    bar: Option<Bar>,
+    legend: Vec<([u8; 3], String)>,
+}
+
+/// Which colour is which number.
+struct Bar {
+    map: &'static Colormap,
+    range: [f32; 2],
+    texts: [String; 2],
 }
 
 impl Panel {
-    /// A photograph.
-    pub(crate) fn photo(title: impl Into<String>, picture: Picture) -> Self {
-        Self { title: title.into(), picture, blocks: false, scale: None, legend: Vec::new() }
+    /// A picture.
+    pub(crate) fn picture(title: impl Into<String>, picture: Picture) -> Self {
+        Self { title: title.into(), picture, notes: Vec::new(), bar: None, legend: Vec::new() }
     }
 
-    /// A map of `values`, row by row, `columns` wide, in the colours of `scale`.
-    pub(crate) fn map(title: impl Into<String>, values: &[f32], columns: usize, scale: Scale) -> Self {
-        let rgb = values.iter().flat_map(|&x| scale.color(x)).collect();
-        let picture = Picture { width: columns, height: values.len() / columns, rgb };
-        Self { title: title.into(), picture, blocks: true, scale: Some(scale), legend: Vec::new() }
+    /// Numbers, row by row, as colours of `map` over their own range, with a bar; `show` writes a number.
+    pub(crate) fn heat(
+        title: impl Into<String>,
+        values: &[f32],
+        columns: usize,
+        map: &'static Colormap,
+        show: impl Fn(f32) -> String,
+    ) -> Self {
+        let range = range(values);
+        let rgb = values.iter().flat_map(|&v| map.color(v, range)).collect();
+        let picture = Picture::new(columns, values.len() / columns.max(1), rgb);
+        Self { bar: Some(Bar { map, range, texts: range.map(show) }), ..Self::picture(title, picture) }
     }
 
-    /// Cells in a terminal that is `widest` columns wide for it: at most 48 wide and 44 high, proportions kept.
-    fn cells(&self, widest: usize) -> (usize, usize) {
-        let (w, h) = (self.picture.width as f64, self.picture.height as f64);
-        let width = (widest.min(48) as f64).min(88.0 * w / h).max(1.0);
-        (width.round() as usize, (width * h / w).round().max(1.0) as usize)
+    /// Cells in the colours of their labels, and which is which.
+    pub(crate) fn labels(
+        title: impl Into<String>,
+        labels: &[usize],
+        columns: usize,
+        legend: Vec<([u8; 3], String)>,
+        color: impl Fn(usize) -> [u8; 3],
+    ) -> Self {
+        let rgb = labels.iter().flat_map(|&l| color(l)).collect();
+        let picture = Picture::new(columns, labels.len() / columns.max(1), rgb);
+        Self { legend, ..Self::picture(title, picture) }
+    }
+
+    /// A line below the picture.
+    #[must_use]
+    pub(crate) fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
     }
 }
 
-/// The numbers at the ends of a scale.
-fn ends(scale: &Scale) -> [String; 2] {
-    [scale.low, scale.high].map(|x| match x.abs() {
-        0.0 => "0".into(),
-        size if !(1e-3..1e5).contains(&size) => format!("{x:.2e}"),
-        size if size < 1.0 => format!("{x:.4}"),
-        _ => format!("{x:.3}"),
-    })
-}
-
-/// Columns between panels.
-const GAP: usize = 2;
-/// No panel is narrower than this where several stand side by side.
-const NARROWEST: usize = 24;
-
-/// The sheet as terminal text, at most `columns` wide.
-pub(crate) fn to_text(sheet: &Sheet, columns: usize, mode: ColorMode) -> String {
-    let columns = columns.max(8);
-    let mut canvas = Canvas::new(columns, mode);
-    let mut row = 0;
-    for line in &sheet.lines {
-        canvas.text(row, 0, line);
-        row += 1;
-    }
-    // Pairs belong together, so an even number stands in a row where more than one does.
-    let fit = ((columns + GAP) / (NARROWEST + GAP)).clamp(1, 4).min(sheet.panels.len().max(1));
-    let fit = if fit == 3 && sheet.panels.len() > 3 { 2 } else { fit };
-    let width = (columns + GAP) / fit - GAP;
-    for panels in sheet.panels.chunks(fit) {
-        let bottoms = panels.iter().enumerate().map(|(i, p)| panel(&mut canvas, row, i * (width + GAP), width, p));
-        row = bottoms.max().unwrap_or(row) + 1;
-    }
-    canvas.to_text()
-}
-
-/// Draws one panel; the row below it.
-fn panel(canvas: &mut Canvas, row: usize, column: usize, width: usize, panel: &Panel) -> usize {
-    canvas.text(row, column, &cut(&panel.title, width));
-    let (w, h) = panel.cells(width);
-    canvas.pixels(row + 1, column, &scaled(&panel.picture, w, h, panel.blocks));
-    let mut row = row + 1 + h.div_ceil(2);
-    if let Some(scale) = &panel.scale {
-        let [low, high] = ends(scale);
-        let used = low.chars().count() + high.chars().count() + 2;
-        canvas.text(row, column, &low);
-        if let Some(bar) = w.max(width.min(48)).checked_sub(used).filter(|&b| b > 0) {
-            let light = |i: usize| linear(scale.map.at(i as f32 / (bar.max(2) - 1) as f32));
-            let line: Vec<_> = (0..bar).map(light).collect();
-            canvas.pixels(row, column + low.chars().count() + 1, &[line.clone(), line]);
-            canvas.text(row, column + low.chars().count() + bar + 2, &high);
-        } else {
-            canvas.text(row, column + low.chars().count(), &format!(" – {high}"));
+impl Sheet {
+    /// For a terminal of `size` columns and rows whose cells are `aspect` times as high as wide.
+    pub(crate) fn text(&self, size: [usize; 2], aspect: f64, mode: ColorMode) -> String {
+        let columns = size[0].max(1);
+        let beside = ((columns + GAP) / (NARROW + GAP)).clamp(1, self.panels.len().max(1));
+        // Rows of equal length: four panels as 2 + 2, not 3 + 1.
+        let lines = self.panels.len().div_ceil(beside);
+        let beside = self.panels.len().div_ceil(lines.max(1)).max(1);
+        let width = ((columns - GAP * (beside - 1)) / beside).max(1);
+        let height = size[1].saturating_sub(5).max(6);
+        let mut out = String::new();
+        for row in self.panels.chunks(beside) {
+            let blocks: Vec<Vec<(String, usize)>> =
+                row.iter().map(|p| p.lines([width, height], aspect, mode)).collect();
+            let wide: Vec<usize> = blocks.iter().map(|b| b.iter().map(|line| line.1).max().unwrap_or(0)).collect();
+            for y in 0..blocks.iter().map(Vec::len).max().unwrap_or(0) {
+                let mut line = String::new();
+                let mut pending = 0;
+                for (block, wide) in blocks.iter().zip(&wide) {
+                    let (text, used) = block.get(y).map_or(("", 0), |(t, w)| (&t[..], *w));
+                    if used > 0 {
+                        line.extend(std::iter::repeat_n(' ', pending));
+                        pending = 0;
+                        line.push_str(text);
+                    }
+                    pending += wide - used + GAP;
+                }
+                out.push_str(&line);
+                out.push('\n');
+            }
         }
-        row += 1;
+        out
     }
-    for (rgb, name) in &panel.legend {
-        let light = linear(*rgb);
-        canvas.pixels(row, column, &[vec![light; 2], vec![light; 2]]);
-        canvas.text(row, column + 3, &cut(name, width.saturating_sub(3)));
-        row += 1;
+
+    /// As one picture.
+    pub(crate) fn to_picture(&self) -> Picture {
+        paper::draw(&self.panels)
     }
-    row
 }
 
-/// At most `width` characters, the last an ellipsis where some are missing.
-fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
+impl Panel {
+    /// Lines and their widths.
+    fn lines(&self, most: [usize; 2], aspect: f64, mode: ColorMode) -> Vec<(String, usize)> {
+        let [columns, rows] = fit([self.picture.width, self.picture.height], most, aspect);
+        let cells = Cells::new(&self.picture, columns, rows, mode);
+        let plain = |text: &str| {
+            let text = cut(text, most[0]);
+            let width = text.width();
+            (text, width)
+        };
+        let mut lines = vec![plain(&self.title)];
+        lines.extend((0..cells.rows()).map(|y| (cells.row(y), cells.columns())));
+        if let Some(bar) = &self.bar {
+            lines.push(bar.line(columns.max(NARROW.min(most[0])), mode));
+        }
+        for (color, name) in &self.legend {
+            let swatch = Cells::new(&Picture::new(1, 1, color.to_vec()), 2, 1, mode).row(0);
+            let name = cut(name, most[0].saturating_sub(3));
+            let width = 3 + name.width();
+            lines.push((format!("{swatch} {name}"), width));
+        }
+        lines.extend(self.notes.iter().map(|n| plain(n)));
+        lines
     }
-    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+impl Bar {
+    fn line(&self, width: usize, mode: ColorMode) -> (String, usize) {
+        let [low, high] = &self.texts;
+        let room = width.saturating_sub(low.width() + high.width() + 2);
+        if room < 3 {
+            let text = cut(&format!("{low} … {high}"), width);
+            let used = text.width();
+            return (text, used);
+        }
+        let strip = Cells::new(&self.strip(room), room, 1, mode).row(0);
+        (format!("{low} {strip} {high}"), low.width() + high.width() + 2 + room)
+    }
+
+    /// The colours from low to high.
+    fn strip(&self, width: usize) -> Picture {
+        let [low, high] = self.range;
+        let color = |i: usize| self.map.color(low + (high - low) * i as f32 / (width.max(2) - 1) as f32, self.range);
+        Picture::new(width, 1, (0..width).flat_map(color).collect())
+    }
+}
+
+/// Lowest and highest of the finite values.
+fn range(values: &[f32]) -> [f32; 2] {
+    let finite = || values.iter().copied().filter(|v| v.is_finite());
+    match finite().next() {
+        Some(first) => [finite().fold(first, f32::min), finite().fold(first, f32::max)],
+        None => [0.0, 0.0],
+    }
+}
+
+/// At most `width` columns of `text`, an ellipsis where something is missing; control characters are dropped.
+fn cut(text: &str, width: usize) -> String {
+    let text: String = text.chars().filter(|c| !c.is_control()).collect();
+    if text.width() <= width {
+        return text;
+    }
+    let mut out = String::new();
+    let mut used = 0;
+    for c in text.chars() {
+        let w = c.width().unwrap_or(0);
+        if used + w + 1 > width {
+            break;
+        }
+        out.push(c);
+        used += w;
+    }
+    if width > 0 {
+        out.push('…');
+    }
+    out
+}
+
+/// The share of |x| that a projection is stretched to: a few stray pixels may clip.
+const ROBUST: f64 = 0.995;
+
+/// Signed numbers `3 × cells` (or `1 × cells`), channel by channel and red first, around mid-grey: zero is 128, and
+/// the 99.5th percentile of |x| is black or white.
+pub(crate) fn signed(channels: &[&[f32]], width: usize) -> Picture {
+    let cells = channels.first().map_or(0, |c| c.len());
+    let mut sizes: Vec<f32> = channels.iter().flat_map(|c| c.iter().map(|x| x.abs())).filter(|x| *x > 0.0).collect();
+    let peak = match sizes.len() {
+        0 => 1.0,
+        n => *sizes.select_nth_unstable_by(((n - 1) as f64 * ROBUST) as usize, f32::total_cmp).1,
+    };
+    let level = |x: f32| (127.5 + 127.5 * (x / peak).clamp(-1.0, 1.0)).round() as u8;
+    let pixel = |i: usize| [0, 1, 2].map(|k| level(channels[k % channels.len()][i]));
+    Picture::new(width, cells / width.max(1), (0..cells).flat_map(pixel).collect())
+}
+
+/// Maps of `size` `[height, width]` in a grid, a pixel of dark grey between them, each over its own range in `map`'s
+/// colours. About as wide as `aspect` times its height.
+pub(crate) fn mosaic(maps: &[&[f32]], size: [usize; 2], map: &Colormap, aspect: f64) -> Picture {
+    let [h, w] = size;
+    let count = maps.len().max(1);
+    let ideal = (count as f64 * aspect * (h + 1) as f64 / (w + 1) as f64).sqrt().round() as usize;
+    let across = ideal.clamp(1, count);
+    let down = count.div_ceil(across);
+    let width = across * (w + 1) - 1;
+    let mut picture = Picture::new(width, down * (h + 1) - 1, [40; 3].repeat(width * (down * (h + 1) - 1)));
+    for (i, values) in maps.iter().enumerate() {
+        let range = range(values);
+        for (j, &v) in values.iter().enumerate() {
+            let (y, x) = (i / across * (h + 1) + j / w, i % across * (w + 1) + j % w);
+            let at = (y * width + x) * 3;
+            picture.rgb[at..at + 3].copy_from_slice(&map.color(v, range));
+        }
+    }
+    picture
 }
 
 #[cfg(test)]
@@ -142,30 +245,60 @@ mod tests {
     use super::*;
 
     fn sheet() -> Sheet {
-        let photo = Picture { width: 4, height: 4, rgb: vec![255; 48] };
-        let values = [0.0, 1.0, 2.0, 4.0];
-        let mut map = Panel::map("a map", &values, 2, Scale::of(values));
-        map.legend.push(([255, 0, 0], "red".into()));
-        Sheet { lines: vec!["above".into()], panels: vec![Panel::photo("a photo", photo), map] }
+        let values: Vec<f32> = (0..12).map(|i| i as f32 / 10.0).collect();
+        Sheet {
+            panels: vec![
+                Panel::picture("a picture", Picture::new(4, 4, vec![77; 48])).note("a note"),
+                Panel::heat("heat", &values, 4, Colormap::ember(), |v| format!("{v:.1}")),
+                Panel::labels("labels", &[0, 1, 1, 0], 2, vec![([255, 0, 0], "cat".into())], |l| [l as u8 * 9; 3]),
+            ],
+        }
     }
 
     #[test]
-    fn panels_stand_side_by_side_where_there_is_room() {
-        let wide = to_text(&sheet(), 60, ColorMode::None);
-        let lines: Vec<_> = wide.lines().collect();
-        assert_eq!(lines[0], "above");
-        assert_eq!(lines[1].split_whitespace().collect::<Vec<_>>(), ["a", "photo", "a", "map"]);
-        assert!(wide.contains("4.000") && wide.contains("red"), "{wide}");
-        let narrow = to_text(&sheet(), 30, ColorMode::None);
-        assert_eq!(narrow.lines().filter(|l| l.starts_with("a ")).count(), 2, "{narrow}");
-        assert!(wide.lines().chain(narrow.lines()).all(|l| l.chars().count() <= 60));
+    fn no_line_is_wider_than_the_terminal() {
+        for columns in [1, 10, 22, 40, 80, 200] {
+            let text = sheet().text([columns, 24], 2.0, ColorMode::None);
+            for line in text.lines() {
+                assert!(line.width() <= columns.max(22), "{columns}: {} columns: {line}", line.width());
+            }
+            assert!(!text.contains('\u{1b}'));
+        }
+        let text = sheet().text([80, 24], 2.0, ColorMode::None);
+        for word in ["a picture", "a note", "heat", "0.0", "1.1", "labels", "cat"] {
+            assert!(text.contains(word), "{word} is missing:\n{text}");
+        }
     }
 
     #[test]
-    fn texts_are_cut_not_wrapped() {
-        assert_eq!(cut("abcdef", 4), "abc…");
-        assert_eq!(cut("abc", 3), "abc");
-        assert_eq!(ends(&Scale::of([0.25, 12.5])), ["0", "12.500"]);
-        assert_eq!(ends(&Scale::of([3e-7])), ["0", "3.00e-7"]);
+    fn colours_are_put_down_before_every_line_ends() {
+        for line in sheet().text([80, 24], 2.0, ColorMode::TrueColor).lines() {
+            if let Some(at) = line.rfind("\x1b[") {
+                assert!(line[at..].starts_with("\x1b[0m"), "{line:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn texts_are_cut_by_width_and_never_carry_controls() {
+        assert_eq!(cut("ab\u{1b}[31mc", 80), "ab[31mc");
+        assert_eq!(cut("漢字漢字", 5), "漢字…");
+        assert_eq!(cut("abc", 0), "");
+    }
+
+    #[test]
+    fn zero_is_mid_grey() {
+        let p = signed(&[&[0.0, 2.0, -2.0, 0.0]], 2);
+        assert_eq!((p.pixel(0, 0), p.pixel(0, 1), p.pixel(1, 0)), ([128; 3], [255; 3], [0; 3]));
+        assert_eq!(signed(&[&[0.0; 4]], 2).pixel(1, 1), [128; 3]);
+    }
+
+    #[test]
+    fn mosaics_hold_every_map() {
+        let maps: Vec<Vec<f32>> = (0..7).map(|i| vec![0.0, i as f32 + 1.0, 0.0, 0.0]).collect();
+        let refs: Vec<&[f32]> = maps.iter().map(|m| &m[..]).collect();
+        let p = mosaic(&refs, [2, 2], Colormap::ember(), 1.0);
+        let bright = p.rgb.chunks(3).filter(|c| c[0] > 200).count();
+        assert_eq!(bright, 7);
     }
 }

@@ -1,71 +1,128 @@
-//! What the terminal can show, from what its environment says.
-//!
-//! No question is sent to the terminal: a late answer on a slow line would become typed text. `--color` overrides.
+//! What the terminal can do: colours by environment, size in cells, the shape of a cell.
 
-use std::ffi::OsString;
+use std::io::IsTerminal;
 
 use crate::color::ColorMode;
 
-/// Colours that the terminal of this process can be trusted with.
-pub(crate) fn color_mode() -> ColorMode {
-    detect(|name| std::env::var_os(name))
+/// What is asked of the environment, so that tests need not change their own.
+pub(crate) trait Environment {
+    /// The variable's value, if it is set.
+    fn var(&self, name: &str) -> Option<String>;
 }
 
-/// Columns and rows, where there is a terminal to ask.
-pub(crate) fn size() -> Option<(u16, u16)> {
-    crossterm::terminal::size().ok().filter(|&(columns, rows)| columns > 0 && rows > 0)
+/// The process's own environment.
+pub(crate) struct Process;
+
+impl Environment for Process {
+    fn var(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
 }
 
-/// Terminals that show 24-bit colours, by a part of `TERM`.
-const TRUE_BY_TERM: [&str; 9] =
-    ["truecolor", "direct", "kitty", "alacritty", "wezterm", "foot", "ghostty", "contour", "iterm"];
-/// The same by `TERM_PROGRAM`.
-const TRUE_BY_PROGRAM: [&str; 6] = ["iTerm.app", "WezTerm", "vscode", "ghostty", "Hyper", "rio"];
-
-fn detect(variable: impl Fn(&str) -> Option<OsString>) -> ColorMode {
-    let text = |name: &str| variable(name).map(|v| v.to_string_lossy().into_owned()).unwrap_or_default();
-    let (term, program, depth) = (text("TERM").to_lowercase(), text("TERM_PROGRAM"), text("COLORTERM"));
-    // https://no-color.org: set and not empty.
-    if !text("NO_COLOR").is_empty() || term == "dumb" {
+/// The colours that the environment promises; over SSH mostly `TERM` alone is left, so 256 is the careful answer.
+///
+/// `NO_COLOR` (any text) means none, unless `CLICOLOR_FORCE` asks for colour; an explicit `--color` stands above both.
+pub(crate) fn detect(env: &impl Environment) -> ColorMode {
+    let var = |name: &str| env.var(name).unwrap_or_default();
+    let term = var("TERM");
+    let forced = !matches!(&var("CLICOLOR_FORCE")[..], "" | "0");
+    if !forced && !var("NO_COLOR").is_empty() {
         return ColorMode::None;
     }
-    // GNU screen passes COLORTERM on from outside and then drops 24-bit colours.
-    let screen = term.starts_with("screen") && text("TMUX").is_empty();
-    let claims = depth == "truecolor" || depth == "24bit";
-    if !screen && (claims || TRUE_BY_TERM.iter().any(|t| term.contains(t)))
-        || TRUE_BY_PROGRAM.contains(&program.as_str())
-        || !text("WT_SESSION").is_empty()
-    {
+    if term == "dumb" || (term.is_empty() && var("WT_SESSION").is_empty() && var("TERM_PROGRAM").is_empty()) {
+        return if forced { ColorMode::Ansi16 } else { ColorMode::None };
+    }
+    // Old screen and mosh pass COLORTERM on but not the colours.
+    let multiplexer = term.starts_with("screen") && var("TMUX").is_empty();
+    if matches!(&var("COLORTERM")[..], "truecolor" | "24bit") && !multiplexer {
         return ColorMode::TrueColor;
     }
-    if term.contains("256color") || screen {
+    if term.ends_with("-direct") || !var("WT_SESSION").is_empty() || !var("KONSOLE_VERSION").is_empty() {
+        return ColorMode::TrueColor;
+    }
+    if var("VTE_VERSION").parse::<u32>().is_ok_and(|v| v >= 3600) {
+        return ColorMode::TrueColor;
+    }
+    match &var("TERM_PROGRAM")[..] {
+        "iTerm.app" | "WezTerm" | "vscode" | "ghostty" | "Hyper" | "rio" => return ColorMode::TrueColor,
+        "Apple_Terminal" => return ColorMode::Ansi256,
+        _ => {}
+    }
+    let known = ["xterm-kitty", "xterm-ghostty", "alacritty", "foot", "wezterm", "contour"];
+    if known.iter().any(|name| term.starts_with(name)) {
+        return ColorMode::TrueColor;
+    }
+    if term.contains("256color") {
         return ColorMode::Ansi256;
     }
-    if term.is_empty() { ColorMode::None } else { ColorMode::Ansi16 }
+    match &term[..] {
+        "linux" | "xterm" | "screen" | "tmux" | "vt220" | "ansi" | "cygwin" | "rxvt" => ColorMode::Ansi16,
+        "vt100" | "vt102" => ColorMode::None,
+        _ => ColorMode::Ansi256,
+    }
+}
+
+/// Whether stdout goes to a terminal.
+pub(crate) fn stdout_is_terminal() -> bool {
+    std::io::stdout().is_terminal()
+}
+
+/// Columns and rows: the terminal's, else `COLUMNS` and `LINES`, else 80 by 24.
+pub(crate) fn size() -> [usize; 2] {
+    let from_environment = |name: &str| Process.var(name).and_then(|v| v.parse().ok()).filter(|&n: &usize| n > 0);
+    if stdout_is_terminal()
+        && let Ok((columns, rows)) = crossterm::terminal::size()
+        && columns > 0
+        && rows > 0
+    {
+        return [usize::from(columns), usize::from(rows)];
+    }
+    [from_environment("COLUMNS").unwrap_or(80), from_environment("LINES").unwrap_or(24)]
+}
+
+/// Height of a cell over its width: what the terminal says of its pixels, else 2.
+pub(crate) fn cell_aspect() -> f64 {
+    let Ok(window) = crossterm::terminal::window_size() else { return 2.0 };
+    let [columns, rows, width, height] = [window.columns, window.rows, window.width, window.height].map(f64::from);
+    let aspect = (height / rows) / (width / columns);
+    if aspect.is_finite() && (1.0..4.0).contains(&aspect) { aspect } else { 2.0 }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn mode(variables: &[(&str, &str)]) -> ColorMode {
-        detect(|name| variables.iter().find(|v| v.0 == name).map(|v| v.1.into()))
+    impl Environment for &[(&str, &str)] {
+        fn var(&self, name: &str) -> Option<String> {
+            self.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        }
     }
 
     #[test]
-    fn environments() {
-        assert_eq!(mode(&[("TERM", "xterm-256color"), ("COLORTERM", "truecolor")]), ColorMode::TrueColor);
-        assert_eq!(mode(&[("TERM", "xterm-kitty")]), ColorMode::TrueColor, "over ssh, where only TERM crosses");
-        assert_eq!(mode(&[("TERM", "xterm-256color")]), ColorMode::Ansi256);
-        assert_eq!(mode(&[("TERM", "screen.xterm-256color"), ("COLORTERM", "truecolor")]), ColorMode::Ansi256);
-        assert_eq!(
-            mode(&[("TERM", "screen-256color"), ("TMUX", "/tmp/x"), ("COLORTERM", "truecolor")]),
-            ColorMode::TrueColor
-        );
-        assert_eq!(mode(&[("TERM", "linux")]), ColorMode::Ansi16);
-        assert_eq!(mode(&[("TERM", "xterm-256color"), ("NO_COLOR", "1")]), ColorMode::None);
-        assert_eq!(mode(&[("TERM", "xterm-256color"), ("NO_COLOR", "")]), ColorMode::Ansi256);
-        assert_eq!(mode(&[("TERM", "dumb")]), ColorMode::None);
-        assert_eq!(mode(&[]), ColorMode::None);
+    fn environments_and_their_colours() {
+        use ColorMode::{Ansi16, Ansi256, None, TrueColor};
+        let cases: &[(&[(&str, &str)], ColorMode)] = &[
+            (&[], None),
+            (&[("TERM", "dumb")], None),
+            (&[("TERM", "xterm-256color")], Ansi256),
+            (&[("TERM", "xterm-256color"), ("COLORTERM", "truecolor")], TrueColor),
+            (&[("TERM", "xterm-256color"), ("COLORTERM", "truecolor"), ("NO_COLOR", "1")], None),
+            (&[("TERM", "xterm-256color"), ("NO_COLOR", "")], Ansi256),
+            (&[("TERM", "xterm-256color"), ("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1")], Ansi256),
+            (&[("TERM", "linux")], Ansi16),
+            (&[("TERM", "vt100")], None),
+            (&[("TERM", "xterm-direct")], TrueColor),
+            (&[("TERM", "xterm-kitty")], TrueColor),
+            (&[("TERM", "screen.xterm-256color"), ("COLORTERM", "truecolor")], Ansi256),
+            (&[("TERM", "screen-256color"), ("COLORTERM", "truecolor"), ("TMUX", "/tmp/x")], TrueColor),
+            (&[("TERM", "tmux-256color")], Ansi256),
+            (&[("TERM", "xterm-256color"), ("TERM_PROGRAM", "Apple_Terminal")], Ansi256),
+            (&[("TERM", "xterm-256color"), ("TERM_PROGRAM", "WezTerm")], TrueColor),
+            (&[("TERM", "xterm-256color"), ("VTE_VERSION", "7006")], TrueColor),
+            (&[("WT_SESSION", "x")], TrueColor),
+        ];
+        for (environment, mode) in cases {
+            assert_eq!(detect(environment), *mode, "{environment:?}");
+        }
     }
 }

@@ -26,6 +26,7 @@ mod dense;
 mod external;
 mod fold;
 mod layout;
+mod lists;
 mod lower;
 mod order;
 mod proto;

@@ -1,13 +1,10 @@
-//! Results as sheets of panels: projections beside their crops, maps with their scales, labels with their names.
-
-use std::collections::BTreeMap;
-use std::io::{self, IsTerminal};
+//! Results as pictures: which panels a sheet has, for the terminal and for PNG alike.
 
 use switchback_core::picture::Picture;
 use switchback_core::preprocess::Order;
 use switchback_core::projection::{Projection, Seed};
 use switchback_core::text::escape;
-use switchback_core::{NodeId, Result, Shape, Tensor, Window};
+use switchback_core::{NodeId, Tensor, Window};
 
 use super::arguments::Color;
 use super::context::Context;
@@ -15,94 +12,79 @@ use super::input::Loaded;
 use super::model::Opened;
 use super::occlude::Occluded;
 use crate::color::{ColorMode, category};
-use crate::colormap::Scale;
-use crate::sheet::{self, Panel};
+use crate::colormap::Colormap;
+pub(crate) use crate::sheet::Sheet;
+use crate::sheet::{Panel, mosaic, signed};
 use crate::terminal;
 
-pub(crate) use crate::sheet::Sheet;
+/// Units shown at most; more would scroll away.
+const MOST_UNITS: usize = 12;
+/// Maps shown at most in a mosaic on the terminal.
+const MOST_LABELS: usize = 8;
 
-/// The colours to draw in on stdout, or `None` where a picture would be no use: no terminal, and no colours asked for.
+/// The colours to draw with on stdout; `None` where it is no terminal and nobody asked for colours by name.
 pub(crate) fn mode(context: &Context) -> Option<ColorMode> {
     match context.options.color {
-        Color::Auto => io::stdout().is_terminal().then(terminal::color_mode),
+        Color::Auto => terminal::stdout_is_terminal().then(|| terminal::detect(&terminal::Process)),
         Color::Truecolor => Some(ColorMode::TrueColor),
         Color::Indexed => Some(ColorMode::Ansi256),
         Color::Ansi => Some(ColorMode::Ansi16),
-        Color::None => Some(ColorMode::None),
+        Color::None => terminal::stdout_is_terminal().then_some(ColorMode::None),
     }
 }
 
-/// For the terminal, as wide as it is; 100 columns where there is none.
+/// The sheet for this terminal.
 pub(crate) fn text(sheet: &Sheet, mode: ColorMode) -> String {
-    let columns = match io::stdout().is_terminal() {
-        true => terminal::size().map_or(80, |(columns, _)| usize::from(columns)),
-        false => 100,
-    };
-    sheet::to_text(sheet, columns, mode)
+    sheet.text(terminal::size(), terminal::cell_aspect(), mode)
 }
 
-pub(crate) fn png(sheet: &Sheet) -> Result<Vec<u8>> {
-    sheet::to_png(sheet)
+/// The sheet as PNG.
+pub(crate) fn png(sheet: &Sheet) -> anyhow::Result<Vec<u8>> {
+    Ok(sheet.to_picture().to_png()?)
 }
 
-/// What the network saw: the placed picture, or a tensor turned back by the preprocessing record.
-fn seen(opened: &Opened, loaded: &Loaded) -> Picture {
-    if let Some(placed) = &loaded.placed {
-        return placed.clone();
-    }
-    let record = &opened.preprocess.record;
-    rgb(&loaded.tensor, record.order, |channel, x| {
-        (x * record.std[channel] + record.mean[channel]) * 255.0 / record.scale
-    })
-}
-
-/// A tensor as a picture: `byte(channel, x)` gives 0–255. One channel is grey; of other counts than three the mean is.
-fn rgb(tensor: &Tensor, order: Order, byte: impl Fn(usize, f32) -> f32) -> Picture {
-    let Shape { c, h, w } = tensor.shape;
-    let channels = match (c, order) {
-        (3, Order::Rgb) => [0, 1, 2],
-        (3, Order::Bgr) => [2, 1, 0],
-        _ => [0; 3],
-    };
-    let value = |channel: usize, i: usize| match c {
-        1 | 3 => byte(channel, tensor.data[channel * h * w + i]),
-        _ => (0..c).map(|k| byte(0, tensor.data[k * h * w + i])).sum::<f32>() / c as f32,
-    };
-    let rgb = (0..h * w).flat_map(|i| channels.map(|k| value(k, i).round() as u8)).collect();
-    Picture { width: w, height: h, rgb }
-}
-
-/// Grey is zero; the largest magnitude of the projection reaches black or white.
-fn signed(projection: &Tensor, order: Order) -> Picture {
-    let peak = projection.data.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
-    let gain = if peak > 0.0 { 127.5 / peak } else { 0.0 };
-    rgb(projection, order, |_, x| 127.5 + gain * x)
-}
-
-/// Each unit: the part of the input that it sees, and its projection there.
+/// The input's part in each unit's receptive field, beside what the unit projects there.
 pub(crate) fn projections(opened: &Opened, loaded: &Loaded, units: &[Projection]) -> anyhow::Result<Sheet> {
-    let input = seen(opened, loaded);
-    let order = opened.preprocess.record.order;
-    let mut panels = Vec::with_capacity(2 * units.len());
-    for u in units {
-        let name = match u.seed {
-            Seed::Unit { channel, at: [y, x] } => format!("channel {channel} at {y},{x}"),
-            Seed::Map { channel } => format!("channel {channel}, whole map"),
+    let mut panels = Vec::new();
+    for unit in units.iter().take(MOST_UNITS) {
+        let name = match unit.seed {
+            Seed::Unit { channel, at: [y, x] } => format!("{channel} at {y},{x}"),
+            Seed::Map { channel } => format!("map {channel}"),
         };
-        // A unit of a layer that sees nothing has an empty window; the whole input then says as much.
-        let window = if u.window.is_empty() { Window::full([input.height, input.width]) } else { u.window };
-        panels.push(Panel::photo(name, input.crop(window)));
-        panels.push(Panel::photo(format!("activation {:.3}", u.activation), signed(&u.tensor, order).crop(window)));
+        let layer = &opened.network().node(unit.layer).name;
+        panels.push(seen(opened, loaded, unit.window).note(format!("activation {:.4}", unit.activation)));
+        let title = format!("{} · {name}", escape(layer));
+        panels.push(Panel::picture(title, signed_crop(opened, &unit.tensor, unit.window)));
     }
-    let mut lines = vec![format!("{} · {}", escape(&loaded.name), opened.caption())];
-    if let Some(unit) = units.first() {
-        let node = opened.network().node(unit.layer);
-        lines.push(format!("{} (#{}, {}): input and projection", escape(&node.name), unit.layer, node.shape));
-    }
-    Ok(Sheet { lines, panels })
+    Ok(Sheet { panels })
 }
 
-/// All maps in one mosaic, as square as it can be, on one scale.
+/// The input inside `window`.
+fn seen(opened: &Opened, loaded: &Loaded, window: Window) -> Panel {
+    let title = escape(&loaded.name).rsplit('/').next().unwrap_or_default().to_owned();
+    match &loaded.placed {
+        Some(picture) => Panel::picture(title, picture.crop(window)),
+        None => Panel::picture(title, signed_crop(opened, &loaded.tensor, window)),
+    }
+}
+
+/// A tensor of the input's space inside `window` around mid-grey, red first; of other than three channels the first.
+fn signed_crop(opened: &Opened, tensor: &Tensor, window: Window) -> Picture {
+    let crop = |c: usize| -> Vec<f32> {
+        let rows = tensor.channel(0, c).chunks(tensor.shape.w);
+        rows.skip(window.y0).take(window.height()).flat_map(|r| r[window.x0..window.x1].to_vec()).collect()
+    };
+    let order: &[usize] = match (tensor.shape.c, opened.preprocess.record.order) {
+        (3, Order::Rgb) => &[0, 1, 2],
+        (3, Order::Bgr) => &[2, 1, 0],
+        _ => &[0],
+    };
+    let channels: Vec<Vec<f32>> = order.iter().map(|&c| crop(c)).collect();
+    let channels: Vec<&[f32]> = channels.iter().map(|c| &c[..]).collect();
+    signed(&channels, window.width())
+}
+
+/// The feature maps as a mosaic, each over its own range.
 pub(crate) fn features(
     opened: &Opened,
     input: &str,
@@ -110,91 +92,70 @@ pub(crate) fn features(
     channels: &[usize],
     maps: &Tensor,
 ) -> anyhow::Result<Sheet> {
-    let Shape { c, h, w } = maps.shape;
-    let scale = Scale::of(maps.data.iter().copied());
-    // Vectors are laid out as one map of single cells, without gaps.
-    let gap = usize::from(maps.shape.is_spatial());
-    let across = ((c as f64 * (h + gap) as f64 / (w + gap) as f64).sqrt().ceil() as usize).clamp(1, c);
-    let down = c.div_ceil(across);
-    let (width, height) = (across * (w + gap) - gap, down * (h + gap) - gap);
-    let mut picture = Picture { width, height, rgb: vec![64; 3 * width * height] };
-    for i in 0..c {
-        let (top, left) = (i / across * (h + gap), i % across * (w + gap));
-        for (j, &x) in maps.channel(0, i).iter().enumerate() {
-            let at = 3 * ((top + j / w) * width + left + j % w);
-            picture.rgb[at..at + 3].copy_from_slice(&scale.color(x));
+    let all: Vec<&[f32]> = (0..maps.shape.c).map(|c| maps.channel(0, c)).collect();
+    let title = format!("{} of {}", escape(&opened.network().node(layer).name), escape(input));
+    let which = match (channels.first(), channels.last()) {
+        (Some(a), Some(b)) if b - a + 1 == channels.len() => format!("channels {a}–{b}, row by row"),
+        _ => format!("{} channels, row by row", channels.len()),
+    };
+    // A vector is shown as one map of its own.
+    if maps.shape.h * maps.shape.w == 1 && maps.shape.c > 1 {
+        let across = (maps.shape.c as f64).sqrt().ceil() as usize;
+        let mut values = maps.data.clone();
+        values.resize(across * maps.shape.c.div_ceil(across), f32::NAN);
+        let heat = Panel::heat(title, &values, across, Colormap::ember(), number);
+        return Ok(Sheet { panels: vec![heat.note(which)] });
+    }
+    let picture = mosaic(&all, maps.shape.size(), Colormap::ember(), 1.6);
+    Ok(Sheet { panels: vec![Panel::picture(title, picture).note(which).note("each map over its own range")] })
+}
+
+fn number(v: f32) -> String {
+    format!("{v:.4}")
+}
+
+fn percent(v: f32) -> String {
+    format!("{:.1} %", 100.0 * v)
+}
+
+/// Input, probability of each class, activity, and the most probable labels: columns (a), (d), (b), (e) of Figure 7.
+pub(crate) fn occlusion(result: &Occluded<'_>) -> anyhow::Result<Sheet> {
+    let Occluded { opened, loaded, map, .. } = result;
+    let shape = opened.input_shape();
+    let mut panels = vec![seen(opened, loaded, Window::full(shape.size())).note("the whole picture")];
+    for ((&class, values), base) in map.classes.iter().zip(&map.probability).zip(&map.baseline_probability) {
+        let title = format!("probability of {}", escape(opened.class_name(class)));
+        let heat = Panel::heat(title, values, map.columns, Colormap::ember(), percent);
+        panels.push(heat.note(format!("whole picture {}", percent(*base))));
+    }
+    let layer = escape(&opened.network().node(map.layer).name).into_owned();
+    let heat = Panel::heat(
+        format!("activity of {layer} · {}", map.channel),
+        &map.activity,
+        map.columns,
+        Colormap::ember(),
+        |v| format!("{v:.1}"),
+    );
+    panels.push(heat.note(format!("whole picture {:.1}", map.baseline_activity)));
+
+    let mut counts: Vec<(usize, usize)> = Vec::new();
+    for &label in &map.label {
+        match counts.iter_mut().find(|c| c.0 == label) {
+            Some(c) => c.1 += 1,
+            None => counts.push((label, 1)),
         }
     }
-    let node = opened.network().node(layer);
-    let lines = vec![
-        format!("{} · {}", escape(input), opened.caption()),
-        format!("{} (#{layer}, {})", escape(&node.name), node.shape),
-    ];
-    let title = match channels {
-        [one] => format!("channel {one}"),
-        [first, .., last] if last - first + 1 == c => format!("channels {first}–{last}, {across} in a row"),
-        _ => format!("{c} channels, {across} in a row"),
-    };
-    let panel = Panel { title, picture, blocks: true, scale: Some(scale), legend: Vec::new() };
-    Ok(Sheet { lines, panels: vec![panel] })
-}
-
-/// The input, what is lost of each class, the activity, and the most probable class at every place.
-pub(crate) fn occlusion(result: &Occluded) -> anyhow::Result<Sheet> {
-    const NAMED: usize = 8;
-    let Occluded { opened, loaded, map, .. } = result;
-    let name = |class: usize| escape(opened.class_name(class)).into_owned();
-    let mut panels = vec![Panel::photo("input", seen(opened, loaded))];
-    for (i, &class) in map.classes.iter().enumerate() {
-        let scale = Scale::of(map.probability[i].iter().copied().chain([map.baseline_probability[i]]));
-        let title = format!("p({}), whole {:.3}", name(class), map.baseline_probability[i]);
-        panels.push(Panel::map(title, &map.probability[i], map.columns, scale));
+    // The whole picture's label keeps the first colour, the others follow by how many places they win.
+    counts.sort_by_key(|&(label, n)| (label != map.baseline_label, std::cmp::Reverse(n), label));
+    let color = |label: usize| category(counts.iter().position(|c| c.0 == label).unwrap_or(0));
+    let mut legend: Vec<([u8; 3], String)> = counts
+        .iter()
+        .take(MOST_LABELS)
+        .map(|&(label, n)| (color(label), format!("{} ({n})", escape(opened.class_name(label)))))
+        .collect();
+    if let Some(more) = counts.len().checked_sub(MOST_LABELS).filter(|&n| n > 0) {
+        legend.push(([40; 3], format!("{more} more")));
     }
-    let scale = Scale::of(map.activity.iter().copied().chain([map.baseline_activity]));
-    let node = opened.network().node(map.layer);
-    let title = format!("{} #{}, whole {:.1}", escape(&node.name), map.channel, map.baseline_activity);
-    panels.push(Panel::map(title, &map.activity, map.columns, scale));
-
-    // The most frequent classes get colours of their own; the rest share grey.
-    let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
-    map.label.iter().for_each(|&l| *counts.entry(l).or_default() += 1);
-    let mut frequent: Vec<(usize, usize)> = counts.into_iter().collect();
-    frequent.sort_by_key(|&(class, count)| (std::cmp::Reverse(count), class));
-    const REST: [u8; 3] = [110; 3];
-    let color = |class: usize| frequent.iter().take(NAMED).position(|f| f.0 == class).map_or(REST, category);
-    let rgb = map.label.iter().flat_map(|&l| color(l)).collect();
-    let mut legend: Vec<([u8; 3], String)> =
-        frequent.iter().take(NAMED).map(|&(class, n)| (color(class), format!("{} {n}", name(class)))).collect();
-    if frequent.len() > NAMED {
-        let n: usize = frequent[NAMED..].iter().map(|f| f.1).sum();
-        legend.push((REST, format!("{} other classes {n}", frequent.len() - NAMED)));
-    }
-    panels.push(Panel {
-        title: "most probable class".into(),
-        picture: Picture { width: map.columns, height: map.rows, rgb },
-        blocks: true,
-        scale: None,
-        legend,
-    });
-    let lines = vec![
-        format!("{} · {}", escape(&loaded.name), opened.caption()),
-        format!("square of {} every {} pixels: each cell is one place of the square", result.size, result.stride),
-    ];
-    Ok(Sheet { lines, panels })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn blue_first_networks_are_shown_red_first() {
-        let tensor = Tensor::single(Shape::new(3, 1, 2), vec![2.0, 0.0, -1.0, 0.0, 0.5, 0.0]);
-        assert_eq!(signed(&tensor, Order::Bgr).rgb, [159, 64, 255, 128, 128, 128]);
-        assert_eq!(signed(&tensor, Order::Rgb).rgb, [255, 64, 159, 128, 128, 128]);
-        let grey = Tensor::single(Shape::new(1, 1, 2), vec![1.0, -1.0]);
-        assert_eq!(signed(&grey, Order::Rgb).rgb, [255, 255, 255, 0, 0, 0]);
-        let silent = Tensor::zeros(1, Shape::new(3, 1, 1));
-        assert_eq!(signed(&silent, Order::Rgb).rgb, [128; 3]);
-    }
+    panels.push(Panel::labels("most probable label", &map.label, map.columns, legend, color));
+    Ok(Sheet { panels })
 }

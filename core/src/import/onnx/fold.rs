@@ -11,6 +11,7 @@ use crate::import::protobuf::Message;
 
 use super::constant::{Constant, Data, MOST_INTS, Sym, dtype};
 use super::layout::inserted;
+use super::lists;
 use super::lower::{Lowered, Lowering, axis, graph_error, output_name, shape_error, unsupported};
 use super::proto::Node;
 
@@ -30,6 +31,7 @@ pub(super) fn folds(op: &str) -> bool {
             | "Unsqueeze"
             | "Gather"
             | "Slice"
+            | "Transpose"
             | "Concat"
             | "Add"
             | "Sub"
@@ -45,7 +47,7 @@ pub(super) fn fold<'a>(l: &mut Lowering<'a>, node: &Node<'a>, inputs: &[Option<C
         _ => Err(graph_error(node, format!("has no input {i}"))),
     };
     let name = output_name(node);
-    match node.op {
+    let folded = match node.op {
         "Constant" => constant(l, node),
         "ConstantOfShape" => constant_of_shape(l, node, input(0)?),
         "Identity" | "Dropout" => input(0).cloned(),
@@ -64,20 +66,19 @@ pub(super) fn fold<'a>(l: &mut Lowering<'a>, node: &Node<'a>, inputs: &[Option<C
             // The same numbers under another name: a weight's name goes with its dimensions.
             Ok(Constant { name: name.into(), dims, data: c.data.clone() })
         }
-        "Gather" => gather(l, node, input(0)?, input(1)?),
-        "Slice" => slice(l, node, input(0)?),
+        "Gather" => lists::gather(l, node, input(0)?, input(1)?),
+        "Slice" => lists::slice(l, node, input(0)?),
+        "Transpose" => lists::transpose(l, node, input(0)?),
         "Concat" => {
-            let mut joined = Vec::new();
-            for i in 0..inputs.len() {
-                joined.extend_from_slice(list(node, input(i)?)?);
-            }
-            axis(node, l.int(node, "axis")?.unwrap_or(0), 1)?;
-            if joined.len() > MOST_INTS {
-                return unsupported(format!("{} integers joined", joined.len()));
-            }
-            Ok(Constant::ints(name, vec![joined.len()], joined))
+            let parts = (0..inputs.len()).map(input).collect::<Lowered<Vec<_>>>()?;
+            lists::concat(l, node, &parts)
         }
         _ => arithmetic(l, node, input(0)?, input(1)?),
+    }?;
+    // Axes of no cells must not hide others whose product is no number.
+    match folded.dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d.max(1))) {
+        Some(_) => Ok(folded),
+        None => unsupported(format!("a constant of {:?}", folded.dims)),
     }
 }
 
@@ -215,48 +216,6 @@ fn regrouped<'a>(l: &mut Lowering<'a>, node: &Node<'a>, c: &Constant) -> Lowered
     }
 }
 
-fn gather<'a>(l: &Lowering<'a>, node: &Node<'a>, data: &Constant, indices: &Constant) -> Lowered<Constant> {
-    let values = list(node, data)?;
-    axis(node, l.int(node, "axis")?.unwrap_or(0), 1)?;
-    let mut taken = Vec::new();
-    for index in ints(node, indices)? {
-        match index {
-            Sym::Int(i) => taken.push(values[axis(node, *i, values.len())?]),
-            Sym::Batch(_) => return unsupported("an index that depends on the number of pictures"),
-        }
-    }
-    Ok(Constant::ints(output_name(node), indices.dims.clone(), taken))
-}
-
-fn slice<'a>(l: &mut Lowering<'a>, node: &Node<'a>, data: &Constant) -> Lowered<Constant> {
-    let values = list(node, data)?;
-    let (starts, ends) = (l.int_list(node, "starts", 1)?, l.int_list(node, "ends", 2)?);
-    let (axes, steps) = (l.int_list(node, "axes", 3)?, l.int_list(node, "steps", 4)?);
-    let one = |what: &str, ints: Option<Vec<i64>>, absent: Option<i64>| match (ints.as_deref(), absent) {
-        (Some([x]), _) => Ok(*x),
-        (None, Some(x)) => Ok(x),
-        (found, _) => Err(shape_error(node, format!("one number as {what}"), format!("{found:?}"))),
-    };
-    let (start, end) = (one("starts", starts, None)?, one("ends", ends, None)?);
-    let step = one("steps", steps, Some(1))?;
-    axis(node, one("axes", axes, Some(0))?, 1)?;
-    let len = values.len() as i64;
-    let from_start = |x: i64| if x < 0 { x.saturating_add(len) } else { x };
-    let taken: Vec<Sym> = match step {
-        0 => return Err(shape_error(node, "steps that are not 0", "0")),
-        1.. => {
-            let (from, to) = (from_start(start).clamp(0, len), from_start(end).clamp(0, len));
-            (from..to).step_by(usize::try_from(step).unwrap_or(usize::MAX)).map(|i| values[i as usize]).collect()
-        }
-        _ => {
-            let (from, to) = (from_start(start).clamp(-1, len - 1), from_start(end).clamp(-1, len - 1));
-            let step = usize::try_from(step.unsigned_abs()).unwrap_or(usize::MAX);
-            (to + 1..from + 1).rev().step_by(step).map(|i| values[i as usize]).collect()
-        }
-    };
-    Ok(Constant::ints(output_name(node), vec![taken.len()], taken))
-}
-
 fn arithmetic<'a>(l: &Lowering<'a>, node: &Node<'a>, a: &Constant, b: &Constant) -> Lowered<Constant> {
     let name = output_name(node);
     let (long, short) = if b.dims.len() > a.dims.len() || a.len() == 1 { (b, a) } else { (a, b) };
@@ -313,7 +272,7 @@ fn symbolic(op: &str, x: Sym, y: Sym) -> Option<Sym> {
     Some(if result == Batch(0) { Int(0) } else { result })
 }
 
-fn ints<'c>(node: &Node<'_>, c: &'c Constant) -> Lowered<&'c [Sym]> {
+pub(super) fn ints<'c>(node: &Node<'_>, c: &'c Constant) -> Lowered<&'c [Sym]> {
     match &c.data {
         Data::Ints(data) => Ok(data),
         _ => unsupported(format!("{} of the float constant \"{}\"", node.op, c.name)),

@@ -31,10 +31,12 @@ impl<'a> Lowering<'a> {
 
     pub(super) fn cast(&mut self, node: &Node<'a>) -> Lowered<Value> {
         let to = self.cast_target(node)?;
+        // What an unsupported node makes may be integers: only of a map it is known that it holds activations.
+        let map = self.map(node, 0)?;
         if !dtype::is_float(to) {
             return unsupported(format!("it turns activations into {}", dtype::name(to)));
         }
-        self.elementwise(node, Layer::Identity)
+        self.emit(node, Layer::Identity, vec![map.node], map)
     }
 
     /// Attribute `to`: a word until opset 5, a number since.

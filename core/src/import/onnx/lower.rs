@@ -415,7 +415,7 @@ fn reason(op: &str) -> String {
         "Transpose" | "DepthToSpace" | "SpaceToDepth" => "layers that move numbers between axes are not supported",
         "LSTM" | "GRU" | "RNN" => "recurrent layers are not supported",
         "" => "the node has no operator",
-        "Gather" | "Slice" | "ConstantOfShape" => "only its use on shapes is supported",
+        "Gather" | "Slice" | "ConstantOfShape" => "it is supported on shapes only",
         _ => "there is no such layer here",
     }
     .to_owned()
