@@ -141,7 +141,12 @@ fn text(model: &Model, preprocess: &Chosen, document: &Document) -> String {
     ];
     let mut table = Table::new(&columns);
     let some = |n: u64| if n == 0 { "–".to_owned() } else { grouped(n) };
-    let pair = |[y, x]: [f64; 2]| if y == x { format!("{y}") } else { format!("{y}×{x}") };
+    // After a global layer every unit sees the same: there is no step.
+    let pair = |[y, x]: [f64; 2]| match (y, x) {
+        (0.0, 0.0) => "–".to_owned(),
+        _ if y == x => format!("{y}"),
+        _ => format!("{y}×{x}"),
+    };
     for row in &document.layers {
         let Field { size, stride, .. } = row.receptive_field;
         table.row(vec![

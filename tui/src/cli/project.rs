@@ -174,7 +174,7 @@ fn wanted(arguments: &Arguments, opened: &Opened) -> anyhow::Result<Wanted> {
     check_channels(channels.as_deref().unwrap_or(&[]), shape, of)?;
     if let Some(Place([y, x])) = arguments.at {
         let axes = [("row", y, shape.h, "rows"), ("column", x, shape.w, "columns")];
-        for (what, value, count, plural) in axes.into_iter().filter(|a| a.1 >= a.2) {
+        if let Some((what, value, count, plural)) = axes.into_iter().find(|a| a.1 >= a.2) {
             let limit = format!("{count} {plural} (0–{})", count - 1);
             return Err(Error::Range { what, value: value.to_string(), of: of(), limit }.into());
         }
