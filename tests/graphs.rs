@@ -54,12 +54,17 @@ fn each(check: impl Fn(&Session, &Golden, &str) -> Result<usize, String>) {
     assert!(checked > names.len());
 }
 
+/// The one tensor of the cases that no output depends on: such nodes are not imported.
+fn is_dead(what: &str, tensor: &str) -> bool {
+    what.starts_with("clip_attributes ") && tensor == "conv3"
+}
+
 #[test]
 fn every_tensor_is_that_of_onnx_runtime() {
     each(|session, golden, what| {
         let network = session.network();
         let input = golden.input(session);
-        let tensors = golden.names("tensor.");
+        let tensors: Vec<_> = golden.names("tensor.").into_iter().filter(|t| !is_dead(what, t)).collect();
         let mut ids = Vec::new();
         for name in &tensors {
             ids.push(network.find(name).map_err(|e| format!("{what}: {e}"))?);
@@ -95,7 +100,8 @@ fn projections_are_those_of_autograd() {
         let network = session.network();
         let mut checked = 0;
         for (rule, word) in RULES {
-            for layer in golden.names(&format!("projection.{word}.")) {
+            let layers = golden.names(&format!("projection.{word}."));
+            for layer in layers.into_iter().filter(|l| !is_dead(what, l)) {
                 let id = network.find(&layer).map_err(|e| format!("{what}: {e}"))?;
                 let settings = Settings { rule, ..Settings::default() };
                 let trace = session.run(&golden.input(session), &keep(network, id, &settings)).expect("a trace");
@@ -120,14 +126,14 @@ fn projections_are_those_of_autograd() {
 
 #[test]
 fn occlusion_maps_are_those_of_onnx_runtime() {
-    let mut maps = 0;
     let count = std::cell::Cell::new(0);
     each(|session, golden, what| {
         if !golden.has("occlusion.probability") {
             return Ok(1);
         }
         let [size, stride] = golden.integers("occlusion.size_stride")[..] else { panic!("size and stride") };
-        let layer = golden.metadata("occlusion.layer").map(|l| session.network().find(l).expect("a layer"));
+        let case: serde_json::Value = serde_json::from_str(golden.metadata("case").expect("a case")).expect("JSON");
+        let layer = case["occluded"].as_str().map(|l| session.network().find(l).expect("a layer"));
         let class = golden.integers("occlusion.class");
         let fill = Fill::Constant(vec![0.0; session.network().input_shape().c]);
         let settings = occlusion::Settings { size, stride, fill, classes: class, layer, channel: None };
@@ -147,6 +153,5 @@ fn occlusion_maps_are_those_of_onnx_runtime() {
         count.set(count.get() + 1);
         Ok(1)
     });
-    maps += count.get();
-    assert!(maps >= 2, "{maps} maps");
+    assert!(count.get() >= 2, "{} maps", count.get());
 }
