@@ -139,7 +139,8 @@ fn occlusion_maps_are_those_of_onnx_runtime() {
         let settings = occlusion::Settings { size, stride, fill, classes: class, layer, channel: None };
         let map = occlude(session, &golden.input(session), &settings, &mut |_| ControlFlow::Continue(()))
             .map_err(|e| format!("{what}: {e}"))?;
-        if map.label != golden.integers("occlusion.label") || vec![map.channel] != golden.integers("occlusion.channel") {
+        if map.label != golden.integers("occlusion.label") || vec![map.channel] != golden.integers("occlusion.channel")
+        {
             return Err(format!("{what}: labels {:?} or channel {} differ", map.label, map.channel));
         }
         for (p, w) in map.probability[0].iter().zip(golden.floats("occlusion.probability")) {
