@@ -3,8 +3,6 @@
 //! Most tests use a network small enough to reckon by hand (see `cli/tiny.rs`); those of real models skip, saying so,
 //! where `SWITCHBACK_TEST_DATA` has none.
 
-mod support;
-
 #[path = "cli/command.rs"]
 mod command;
 #[path = "cli/errors.rs"]

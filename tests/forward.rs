@@ -1,10 +1,8 @@
 //! SqueezeNet 1.1 from its golden inputs: every golden activation and the probabilities, at every level.
 #![allow(dead_code, unreachable_pub)]
 
-mod support;
-
-use support::golden::{Golden, NAMES, relative_max, sessions};
 use switchback_core::trace::Keep;
+use switchback_testdata::golden::{Golden, NAMES, relative_max, sessions};
 
 #[test]
 fn activations_and_probabilities_are_golden() {

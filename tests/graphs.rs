@@ -4,18 +4,16 @@
 //! checked, and with the outputs alone, where chains run fused.
 #![allow(dead_code, unreachable_pub)]
 
-mod support;
-
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use support::golden::{Golden, relative_l2, relative_max};
 use switchback_core::occlusion::{self, Fill, occlude};
 use switchback_core::projection::{Rule, Seed, Settings, keep, project};
 use switchback_core::session::Session;
 use switchback_core::trace::Keep;
 use switchback_core::{Cpu, Level, Model, Threads};
+use switchback_testdata::golden::{Golden, relative_l2, relative_max};
 
 const RULES: [(Rule, &str); 3] = [(Rule::Deconv, "deconv"), (Rule::Gradient, "gradient"), (Rule::Guided, "guided")];
 

@@ -10,9 +10,8 @@ mod graph;
 mod layers;
 #[path = "import/layout.rs"]
 mod layout;
-#[path = "support/onnx.rs"]
+#[path = "import/onnx.rs"]
 mod onnx;
-mod support;
 #[path = "import/windows.rs"]
 mod windows;
 
@@ -77,7 +76,7 @@ fn affine(model: &Model, name: &str) -> (Vec<f32>, Vec<f32>) {
 #[test]
 fn squeezenet_is_read_whole() {
     for name in ["models/squeezenet1.1.onnx", "models/squeezenet1.1-fp16.onnx"] {
-        let Some(path) = support::shared(name) else { return };
+        let Some(path) = switchback_testdata::shared(name) else { return };
         let model = Model::open(&path, true).unwrap();
         let net = &model.network;
         assert_eq!((net.nodes().len(), net.nodes()[0].name.as_str()), (67, "data_0"));

@@ -1,13 +1,11 @@
 //! The occlusion map of SqueezeNet 1.1 on one photograph against the golden one, at every level.
 #![allow(dead_code, unreachable_pub)]
 
-mod support;
-
 use std::ops::ControlFlow;
 
-use support::golden::{Golden, NAMES, sessions};
 use switchback_core::Error;
 use switchback_core::occlusion::{Fill, Settings, occlude};
+use switchback_testdata::golden::{Golden, NAMES, sessions};
 
 fn settings(golden: &Golden) -> Settings {
     let [size, stride] = golden.integers("occlusion.size_stride")[..] else { panic!("size and stride") };

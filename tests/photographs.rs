@@ -4,8 +4,6 @@
 //! may be another one where the two best lie closer than that.
 #![allow(dead_code, unreachable_pub)]
 
-mod support;
-
 use std::path::Path;
 use std::sync::Arc;
 
@@ -27,9 +25,11 @@ fn half_precision_weights_give_the_same_classes() {
 }
 
 fn check(model: &str) {
-    let (Some(model), Some(photos), Some(table)) =
-        (support::shared(model), support::shared("photos"), support::shared("golden/squeezenet1.1-top5.tsv"))
-    else {
+    let (Some(model), Some(photos), Some(table)) = (
+        switchback_testdata::shared(model),
+        switchback_testdata::shared("photos"),
+        switchback_testdata::shared("golden/squeezenet1.1-top5.tsv"),
+    ) else {
         return;
     };
     let model = Arc::new(Model::open(&model, true).expect("the model opens"));

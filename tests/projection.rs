@@ -1,10 +1,8 @@
 //! Projections of SqueezeNet 1.1's units against golden ones that were made in float64, at every level.
 #![allow(dead_code, unreachable_pub)]
 
-mod support;
-
-use support::golden::{Golden, NAMES, relative_l2, sessions};
 use switchback_core::projection::{Rule, Seed, Settings, keep, project, project_many, top_channels};
+use switchback_testdata::golden::{Golden, NAMES, relative_l2, sessions};
 
 #[test]
 fn projections_are_golden() {

@@ -45,15 +45,15 @@ where
     finish().map_err(Error::io("write", path))
 }
 
-/// [`write`] for bytes that are at hand.
+/// [`write()`] for bytes that are at hand.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     write(path, |out| out.write_all(bytes).map_err(Error::io("write", path)))
 }
 
-/// Whether [`write`] to `path` would be let in: asked before long work, so that it is not lost at its end.
+/// Whether [`write()`] to `path` would be let in: asked before long work, so that it is not lost at its end.
 ///
 /// # Errors
 /// [`Error::Io`] naming `path`.

@@ -1,4 +1,4 @@
-//! One run through a [`Plan`]: every step in order, storages freed as soon as nobody needs them.
+//! One run through a plan: every step in order, storages freed as soon as nobody needs them.
 //!
 //! ```text
 //! input ─▶ step ─▶ storage ─▶ step ─▶ … ─▶ kept tensors and switches = Trace

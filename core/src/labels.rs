@@ -178,8 +178,8 @@ mod tests {
     use super::*;
     use crate::network::{Layer, Network, NodeSpec};
     use crate::tensor::Shape;
-    use crate::testdata;
     use crate::weights::{WeightStore, mmap::Bytes};
+    use switchback_testdata as testdata;
 
     fn file(name: &str, bytes: &[u8]) -> (tempfile::TempDir, std::path::PathBuf) {
         let folder = tempfile::tempdir().unwrap();

@@ -25,8 +25,6 @@ pub mod projection;
 pub mod receptive;
 pub mod session;
 pub mod tensor;
-#[cfg(test)]
-mod testdata;
 pub mod text;
 pub mod trace;
 pub mod weights;

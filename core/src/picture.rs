@@ -159,7 +159,7 @@ fn flatten(picture: DynamicImage) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::import::safetensors;
-    use crate::testdata::golden;
+    use switchback_testdata::golden;
 
     #[test]
     fn every_format_decodes_as_pillow_does() {

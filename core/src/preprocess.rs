@@ -302,7 +302,7 @@ fn resample(picture: &Picture, [height, width]: [usize; 2]) -> Result<Picture> {
 mod tests {
     use super::*;
     use crate::import::safetensors;
-    use crate::testdata::{golden, shared};
+    use switchback_testdata::{golden, shared};
 
     fn noise(width: usize, height: usize, seed: u32) -> Picture {
         let mut state = seed;

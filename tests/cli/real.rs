@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::command::run;
-use crate::support::shared;
 use crate::tiny::npy;
+use switchback_testdata::shared;
 
 /// The model and a photograph of an Egyptian cat.
 fn data() -> Option<(String, String)> {

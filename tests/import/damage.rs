@@ -6,7 +6,6 @@ use switchback_core::weights::mmap::Bytes;
 use switchback_core::{Error, Model};
 
 use crate::onnx::{self, FLOAT, Net, Proto, filled, floats, ints, op, tensor};
-use crate::support;
 
 /// A model with most of what the importer reads.
 fn small() -> Net {
@@ -96,7 +95,7 @@ fn deleted_and_doubled_bytes_never_panic() {
 
 #[test]
 fn squeezenet_cut_at_many_lengths() {
-    let Some(path) = support::shared("models/squeezenet1.1.onnx") else { return };
+    let Some(path) = switchback_testdata::shared("models/squeezenet1.1.onnx") else { return };
     let bytes = std::fs::read(&path).unwrap();
     // The operator set is the last field: whatever is cut, something is missing.
     for i in 0..200 {

@@ -19,7 +19,7 @@ pub struct Golden {
 impl Golden {
     /// `None`, having said so, where the data are not there.
     pub fn of(name: &str) -> Option<Self> {
-        let path = super::shared(&format!("golden/squeezenet1.1-{name}.safetensors"))?;
+        let path = crate::shared(&format!("golden/squeezenet1.1-{name}.safetensors"))?;
         Some(Self::open(&path))
     }
 
@@ -65,7 +65,7 @@ impl Golden {
 
 /// SqueezeNet 1.1 at every level on two threads; `None`, having said so, where the file is not there.
 pub fn sessions(file: &str) -> Option<Vec<Session>> {
-    let model = Arc::new(Model::open(&super::shared(file)?, true).expect("the model opens"));
+    let model = Arc::new(Model::open(&crate::shared(file)?, true).expect("the model opens"));
     let session = |level: Level| {
         let cpu = Cpu { level, threads: Threads::new(2) };
         Session::new(Arc::clone(&model), cpu, None).expect("a session")

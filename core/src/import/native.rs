@@ -38,7 +38,7 @@ struct Graph {
     weights: Vec<String>,
 }
 
-/// Opens a file that [`write`] made.
+/// Opens a file that [`write()`] made.
 ///
 /// # Errors
 /// [`Error::Format`] for a damaged file, another version, or a safetensors file without a network; [`Error::Graph`] and

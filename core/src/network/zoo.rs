@@ -94,7 +94,7 @@ pub fn sha256(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::preprocess::Preprocess;
-    use crate::testdata;
+    use switchback_testdata as testdata;
 
     #[test]
     fn every_row_is_sound() {

@@ -29,7 +29,7 @@ pub(crate) fn mode(context: &Context) -> Option<ColorMode> {
         Color::Truecolor => Some(ColorMode::TrueColor),
         Color::Indexed => Some(ColorMode::Ansi256),
         Color::Ansi => Some(ColorMode::Ansi16),
-        Color::None => terminal::stdout_is_terminal().then_some(ColorMode::None),
+        Color::None => Some(ColorMode::None),
     }
 }
 

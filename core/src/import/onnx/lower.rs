@@ -7,7 +7,7 @@
 //! ```
 //!
 //! What each operator means is in [`windows`](super::windows), [`arithmetic`](super::arithmetic),
-//! [`dense`](super::dense), [`layout`](super::layout) and [`fold`](super::fold); here is what they share.
+//! [`dense`](super::dense), [`layout`](super::layout) and [`fold`]; here is what they share.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 pub fn shared(relative: &str) -> Option<PathBuf> {
     let root = match std::env::var_os("SWITCHBACK_TEST_DATA") {
         Some(dir) => PathBuf::from(dir),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
     };
     let path = root.join(relative);
     if path.exists() {
@@ -17,4 +17,9 @@ pub fn shared(relative: &str) -> Option<PathBuf> {
     }
     eprintln!("skipped: {} is not there (set SWITCHBACK_TEST_DATA to the folder that holds it)", path.display());
     None
+}
+
+/// A file or folder of `tests/golden`.
+pub fn golden(part: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../golden").join(part)
 }
