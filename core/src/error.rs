@@ -60,6 +60,14 @@ pub enum Error {
         /// What is wrong.
         what: String,
     },
+    /// A model file whose network cannot run: which node and why.
+    #[error("{}: {cause}", show(.path))]
+    Model {
+        /// Which file.
+        path: PathBuf,
+        /// [`Error::Shape`], [`Error::Graph`], [`Error::NonFinite`] or [`Error::Overflow`].
+        cause: Box<Error>,
+    },
     /// NaN or infinity among the weights.
     #[error("weight \"{}\" of node \"{}\" holds {value} at element {index}: the file is damaged or was trained to nothing", escape(.weight), escape(.node))]
     NonFinite {
@@ -116,7 +124,7 @@ pub enum Error {
     #[error("{}", escape(.0))]
     Invalid(String),
     /// More memory than `--max-memory` allows.
-    #[error("{what} would need {need} bytes, the limit is {limit}: raise --max-memory or ask for less")]
+    #[error("{what} would need {}, the limit is {}: raise --max-memory or ask for less", bytes(*.need), bytes(*.limit))]
     Memory {
         /// The work.
         what: String,
@@ -153,6 +161,17 @@ impl Error {
         Error::Format { path: path.as_ref().to_owned(), what: what.into() }
     }
 
+    /// What is wrong with a network, as an [`Error::Model`] that names the file it came from; other errors unchanged.
+    #[must_use]
+    pub fn in_model(self, path: &Path) -> Error {
+        match self {
+            Error::Shape { .. } | Error::Graph { .. } | Error::NonFinite { .. } | Error::Overflow { .. } => {
+                Error::Model { path: path.to_owned(), cause: Box::new(self) }
+            }
+            other => other,
+        }
+    }
+
     /// A stable word for scripts.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -161,6 +180,7 @@ impl Error {
             Error::Unsupported { .. } => "unsupported",
             Error::Shape { .. } => "shape",
             Error::Graph { .. } => "graph",
+            Error::Model { cause, .. } => cause.kind(),
             Error::NonFinite { .. } => "non-finite",
             Error::Overflow { .. } => "overflow",
             Error::Layer { .. } => "layer",
@@ -175,7 +195,10 @@ impl Error {
     /// The file that it is about, if any.
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Error::Io { path, .. } | Error::Format { path, .. } | Error::Unsupported { path, .. } => Some(path),
+            Error::Io { path, .. }
+            | Error::Format { path, .. }
+            | Error::Unsupported { path, .. }
+            | Error::Model { path, .. } => Some(path),
             _ => None,
         }
     }
@@ -183,6 +206,16 @@ impl Error {
 
 fn show(path: &Path) -> String {
     escape(&path.to_string_lossy()).into_owned()
+}
+
+/// `4.7 MiB`
+fn bytes(n: u64) -> String {
+    match n {
+        0..1024 => format!("{n} bytes"),
+        1024..0x10_0000 => format!("{:.1} KiB", n as f64 / 1024.0),
+        0x10_0000..0x4000_0000 => format!("{:.1} MiB", n as f64 / 1_048_576.0),
+        _ => format!("{:.1} GiB", n as f64 / 1_073_741_824.0),
+    }
 }
 
 fn unsupported(path: &Path, nodes: &[Unsupported]) -> String {

@@ -39,12 +39,13 @@ impl Model {
 
     /// The same from bytes; `path` names them in errors and is where external data are looked for.
     pub fn from_bytes(path: &Path, bytes: Bytes, map: bool) -> Result<Self> {
-        if import::safetensors::looks_like(&bytes) {
+        let opened = if import::safetensors::looks_like(&bytes) {
             import::native::open(path, bytes)
         } else if import::onnx::looks_like(&bytes) {
             import::onnx::open(path, bytes, map)
         } else {
             Err(Error::format(path, "neither an ONNX model nor a .safetensors file made by `switchback convert`"))
-        }
+        };
+        opened.map_err(|e| e.in_model(path))
     }
 }

@@ -73,7 +73,7 @@ impl Picture {
             )));
         }
         let orientation = decoder.orientation().map_err(damaged)?;
-        let mut picture = match jpeg(bytes, [width, height]) {
+        let mut picture = match jpeg(bytes, [width, height]).map_err(wrong)? {
             Some(picture) => picture,
             None => DynamicImage::from_decoder(decoder).map_err(damaged)?,
         };
@@ -124,24 +124,30 @@ impl Picture {
 
 /// Colour and grey JPEGs by the decoder whose chroma upsampling is nearest to libjpeg's, with which networks were
 /// trained and are measured: on pictures with subsampled colour the other one is twice as far off. `None` for anything
-/// else, CMYK and damaged files among it.
-fn jpeg(bytes: &[u8], [width, height]: [usize; 2]) -> Option<DynamicImage> {
+/// else, CMYK and odd files among it. A file that ends early is an error: the other decoder would fill it up with grey.
+fn jpeg(bytes: &[u8], [width, height]: [usize; 2]) -> Result<Option<DynamicImage>, String> {
     if !bytes.starts_with(&[0xff, 0xd8]) {
-        return None;
+        return Ok(None);
     }
     let mut decoder = jpeg_decoder::Decoder::new(bytes);
     decoder.set_max_decoding_buffer_size(8 * MOST_PIXELS);
-    let pixels = decoder.decode().ok()?;
-    let info = decoder.info()?;
+    let pixels = match decoder.decode() {
+        Ok(pixels) => pixels,
+        Err(jpeg_decoder::Error::Io(e)) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
+            return Err("the picture ends early: the file was cut".into());
+        }
+        Err(_) => return Ok(None),
+    };
+    let Some(info) = decoder.info() else { return Ok(None) };
     let (w, h) = (u32::from(info.width), u32::from(info.height));
     if [w as usize, h as usize] != [width, height] {
-        return None;
+        return Ok(None);
     }
-    match info.pixel_format {
+    Ok(match info.pixel_format {
         jpeg_decoder::PixelFormat::RGB24 => image::RgbImage::from_raw(w, h, pixels).map(DynamicImage::from),
         jpeg_decoder::PixelFormat::L8 => image::GrayImage::from_raw(w, h, pixels).map(DynamicImage::from),
         _ => None,
-    }
+    })
 }
 
 fn flatten(picture: DynamicImage) -> Vec<u8> {
@@ -202,6 +208,16 @@ mod tests {
         let whole = std::fs::read(golden("pictures/rgb.png")).unwrap();
         for cut in 0..whole.len() {
             let _ = Picture::decode(name, &whole[..cut]);
+        }
+    }
+
+    #[test]
+    fn jpegs_that_were_cut_are_errors() {
+        for file in ["rgb.jpg", "grey.jpg", "progressive.jpg"] {
+            let whole = std::fs::read(golden("pictures").join(file)).unwrap();
+            for cut in 0..whole.len() * 9 / 10 {
+                assert!(Picture::decode(Path::new(file), &whole[..cut]).is_err(), "{file} cut at {cut}");
+            }
         }
     }
 

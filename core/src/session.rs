@@ -29,9 +29,9 @@ impl Session {
     /// Nothing is read or packed before the first run needs it. `max_memory` in bytes.
     ///
     /// # Errors
-    /// `Error::Shape` or `Error::Graph` where weights are missing or have other sizes than their layers need.
+    /// `Error::Model` where weights are missing or have other sizes than their layers need.
     pub fn new(model: Arc<Model>, cpu: Cpu, max_memory: Option<u64>) -> Result<Self> {
-        packed::check_sizes(&model)?;
+        packed::check_sizes(&model).map_err(|e| e.in_model(&model.path))?;
         let packed = Packed::new(Arc::clone(&model), cpu.clone());
         Ok(Self { model, cpu, max_memory, packed, pools: Mutex::default() })
     }
@@ -63,8 +63,8 @@ impl Session {
     /// Runs `input` (any batch) as far as `keep` asks.
     ///
     /// # Errors
-    /// `Error::Input` for another shape; `Error::Memory` before anything is computed; `Error::NonFinite`,
-    /// `Error::Overflow`, `Error::Invalid` where weights, activations or the input are not finite.
+    /// `Error::Input` for another shape; `Error::Memory` before anything is computed; `Error::Model`,
+    /// `Error::Invalid` where weights, activations or the input are not finite.
     pub fn run(&self, input: &Tensor, keep: &Keep) -> Result<Trace> {
         let shape = self.network().input_shape();
         let fits = input.shape == shape && input.batch > 0 && input.data.len() == input.batch * shape.len();
@@ -80,7 +80,7 @@ impl Session {
             }
         }
         let mut pool = self.pools.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        let trace = forward::run(self, input, keep, &plan, &mut pool)?;
+        let trace = forward::run(self, input, keep, &plan, &mut pool).map_err(|e| e.in_model(&self.model.path))?;
         pool.end();
         self.pools.lock().unwrap_or_else(PoisonError::into_inner).push(pool);
         Ok(trace)

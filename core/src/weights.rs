@@ -91,6 +91,17 @@ impl WeightStore {
         Weights::new(&self.sources[entry.source][entry.bytes.clone()], entry.dtype)
     }
 
+    /// Where the first NaN or infinity of tensor `id` stands, and which it is. Reads all of the tensor.
+    pub fn first_not_finite(&self, id: WeightId) -> Option<(usize, f32)> {
+        let view = self.view(id);
+        // All exponent bits set: bits 30–23 of a single, bits 14–10 of a half.
+        let found = match view.dtype() {
+            Dtype::F32 => view.bytes().chunks_exact(4).position(|b| b[3] & 0x7f == 0x7f && b[2] & 0x80 == 0x80),
+            Dtype::F16 => view.bytes().chunks_exact(2).position(|b| b[1] & 0x7c == 0x7c),
+        };
+        found.map(|index| (index, view.get(index)))
+    }
+
     /// The name in the file.
     pub fn name(&self, id: WeightId) -> &str {
         &self.entries[id.0].name

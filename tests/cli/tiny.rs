@@ -22,6 +22,9 @@ fn unit() -> Preprocess {
 /// Names of the classes; one would paint a terminal red.
 pub(crate) const LABELS: [&str; 3] = ["red", "green", "blue \u{1b}[31m\u{9b}m"];
 
+/// A weight to be damaged.
+const MARK: f32 = 1234.567;
+
 /// Writes the network to `path`; `damage` puts a NaN among its weights, `record` stores preprocessing.
 pub(crate) fn write(path: &Path, damage: bool, record: bool) {
     let mut weights = WeightStore::new();
@@ -33,7 +36,7 @@ pub(crate) fn write(path: &Path, damage: bool, record: bool) {
     first[centre(3, 0)] = 1.0;
     first[centre(3, 1)] = -1.0;
     if damage {
-        first[7] = f32::NAN;
+        first[7] = MARK;
     }
     let mut second = vec![0.0; 3 * 4];
     for c in 0..3 {
@@ -68,6 +71,13 @@ pub(crate) fn write(path: &Path, damage: bool, record: bool) {
     };
     let unit = record.then(unit);
     native::write(path, &model, unit.as_ref(), Some(&LABELS.map(str::to_owned)), Dtype::F32).expect("it is written");
+    if damage {
+        // Behind the back of the writer, which refuses such numbers.
+        let mut bytes = std::fs::read(path).expect("what was written");
+        let at = bytes.windows(4).position(|b| b == MARK.to_le_bytes()).expect("the mark");
+        bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+        std::fs::write(path, bytes).expect("it is written");
+    }
 }
 
 /// A folder with `tiny.safetensors`, and `red.png`, `green.png`: 8×8 of one colour.

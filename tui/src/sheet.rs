@@ -19,6 +19,8 @@ use crate::halfblock::{Cells, fit};
 /// A panel narrower than this many columns shows too little; a further one goes to the next row.
 const NARROW: usize = 22;
 const GAP: usize = 2;
+/// Pictures get at least this many rows, even where the sheet then scrolls.
+const LOW: usize = 10;
 
 /// Panels to be shown together.
 #[derive(Default)]
@@ -85,15 +87,17 @@ impl Panel {
 }
 
 impl Sheet {
-    /// For a terminal of `size` columns and rows whose cells are `aspect` times as high as wide.
-    pub(crate) fn text(&self, size: [usize; 2], aspect: f64, mode: ColorMode) -> String {
+    /// For a terminal of `size` columns and rows whose cells are `aspect` times as high as wide. A single row of panels
+    /// leaves `below` lines free; of several, each alone fits the screen.
+    pub(crate) fn text(&self, size: [usize; 2], below: usize, aspect: f64, mode: ColorMode) -> String {
         let columns = size[0].max(1);
         let beside = ((columns + GAP) / (NARROW + GAP)).clamp(1, self.panels.len().max(1));
         // Rows of equal length: four panels as 2 + 2, not 3 + 1.
         let lines = self.panels.len().div_ceil(beside);
         let beside = self.panels.len().div_ceil(lines.max(1)).max(1);
         let width = ((columns - GAP * (beside - 1)) / beside).max(1);
-        let height = size[1].saturating_sub(5).max(6);
+        let around = if lines == 1 { below + self.panels.iter().map(Panel::text_lines).max().unwrap_or(0) } else { 5 };
+        let height = size[1].saturating_sub(around).max(LOW);
         let mut out = String::new();
         for row in self.panels.chunks(beside) {
             let blocks: Vec<Vec<(String, usize)>> =
@@ -125,6 +129,11 @@ impl Sheet {
 }
 
 impl Panel {
+    /// Lines above and below the picture.
+    fn text_lines(&self) -> usize {
+        1 + usize::from(self.bar.is_some()) + self.legend.len() + self.notes.len()
+    }
+
     /// Lines and their widths.
     fn lines(&self, most: [usize; 2], aspect: f64, mode: ColorMode) -> Vec<(String, usize)> {
         let [columns, rows] = fit([self.picture.width, self.picture.height], most, aspect);
@@ -258,21 +267,32 @@ mod tests {
     #[test]
     fn no_line_is_wider_than_the_terminal() {
         for columns in [1, 10, 22, 40, 80, 200] {
-            let text = sheet().text([columns, 24], 2.0, ColorMode::None);
+            let text = sheet().text([columns, 24], 3, 2.0, ColorMode::None);
             for line in text.lines() {
                 assert!(line.width() <= columns.max(22), "{columns}: {} columns: {line}", line.width());
             }
             assert!(!text.contains('\u{1b}'));
         }
-        let text = sheet().text([80, 24], 2.0, ColorMode::None);
+        let text = sheet().text([80, 24], 3, 2.0, ColorMode::None);
         for word in ["a picture", "a note", "heat", "0.0", "1.1", "labels", "cat"] {
             assert!(text.contains(word), "{word} is missing:\n{text}");
         }
     }
 
     #[test]
+    fn one_row_of_panels_leaves_room_for_what_follows() {
+        let one =
+            Sheet { panels: vec![Panel::picture("title", Picture::new(64, 64, vec![9; 3 * 64 * 64])).note("note")] };
+        for (rows, below) in [(24, 6), (60, 6), (24, 12)] {
+            let lines = one.text([200, rows], below, 2.0, ColorMode::None).lines().count();
+            assert_eq!(lines + below, rows, "{rows} rows, {below} below");
+        }
+        assert_eq!(one.text([80, 5], 6, 2.0, ColorMode::None).lines().count(), 12);
+    }
+
+    #[test]
     fn colours_are_put_down_before_every_line_ends() {
-        for line in sheet().text([80, 24], 2.0, ColorMode::TrueColor).lines() {
+        for line in sheet().text([80, 24], 3, 2.0, ColorMode::TrueColor).lines() {
             if let Some(at) = line.rfind("\x1b[") {
                 assert!(line[at..].starts_with("\x1b[0m"), "{line:?}");
             }

@@ -134,6 +134,11 @@ pub fn write(
 
 fn write_weight(path: &Path, file: &mut dyn Write, model: &Model, id: WeightId, dtype: Dtype) -> Result<()> {
     let view = model.weights.view(id);
+    if let Some((index, value)) = model.weights.first_not_finite(id) {
+        let name = model.weights.name(id);
+        let what = format!("weight \"{name}\" holds {value} at element {index}: the file is damaged");
+        return Err(Error::format(&model.path, what));
+    }
     if view.dtype() == dtype {
         return file.write_all(view.bytes()).map_err(Error::io("write", path));
     }
@@ -144,7 +149,7 @@ fn write_weight(path: &Path, file: &mut dyn Write, model: &Model, id: WeightId, 
         let bytes: Vec<u8> = match dtype {
             Dtype::F32 => numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
             Dtype::F16 => {
-                if let Some(i) = numbers.iter().position(|x| x.is_finite() && half::f16::from_f32(*x).is_infinite()) {
+                if let Some(i) = numbers.iter().position(|x| half::f16::from_f32(*x).is_infinite()) {
                     return Err(Error::Invalid(format!(
                         "weight \"{}\" holds {} at element {}, beyond the largest half float 65504: convert with --dtype f32",
                         model.weights.name(id),
@@ -220,6 +225,18 @@ mod tests {
             assert!((bias.get(1) + 0.333).abs() < if dtype == Dtype::F32 { 1e-9 } else { 2e-4 });
             assert_eq!(back.weights.name(WeightId(1)), "w.2");
         }
+    }
+
+    #[test]
+    fn weights_that_are_not_finite_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut model = model();
+        model.weights.add_f32("torn", &[3], &[0.0, 1.0, f32::NAN]);
+        for dtype in [Dtype::F32, Dtype::F16] {
+            let error = write(&folder.path().join("m.safetensors"), &model, None, None, dtype).unwrap_err().to_string();
+            assert!(error.contains("\"torn\" holds NaN at element 2"), "{error}");
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use switchback_kernels::conv_transpose2d::PackedConvTranspose2d;
 use switchback_kernels::conv2d::{Conv2d, PackedConv2d};
 use switchback_kernels::linear::Linear;
 use switchback_kernels::lrn::Lrn;
-use switchback_kernels::{Cpu, Dtype, Weights, conv_transpose2d, conv2d};
+use switchback_kernels::{Cpu, Weights, conv_transpose2d, conv2d};
 
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -109,20 +109,13 @@ impl Packed {
 
     /// `Error::NonFinite` that names the first NaN or infinity of `weight`, which node `id` reads.
     pub(crate) fn check_finite(&self, id: NodeId, weight: WeightId) -> Result<()> {
-        let view = self.view(weight);
-        let bytes = view.bytes();
-        // All exponent bits set: bits 30–23 of a single, bits 14–10 of a half.
-        let found = match view.dtype() {
-            Dtype::F32 => bytes.chunks_exact(4).position(|b| b[3] & 0x7f == 0x7f && b[2] & 0x80 == 0x80),
-            Dtype::F16 => bytes.chunks_exact(2).position(|b| b[1] & 0x7c == 0x7c),
-        };
-        match found {
+        match self.model.weights.first_not_finite(weight) {
             None => Ok(()),
-            Some(index) => Err(Error::NonFinite {
+            Some((index, value)) => Err(Error::NonFinite {
                 node: self.model.network.node(id).name.clone(),
                 weight: self.model.weights.name(weight).to_owned(),
                 index,
-                value: view.get(index),
+                value,
             }),
         }
     }

@@ -33,9 +33,9 @@ pub(crate) fn mode(context: &Context) -> Option<ColorMode> {
     }
 }
 
-/// The sheet for this terminal.
-pub(crate) fn text(sheet: &Sheet, mode: ColorMode) -> String {
-    sheet.text(terminal::size(), terminal::cell_aspect(), mode)
+/// The sheet for this terminal, where `below` lines follow it.
+pub(crate) fn text(sheet: &Sheet, below: usize, mode: ColorMode) -> String {
+    sheet.text(terminal::size(), below, terminal::cell_aspect(), mode)
 }
 
 /// The sheet as PNG.
@@ -95,7 +95,7 @@ pub(crate) fn features(
     let all: Vec<&[f32]> = (0..maps.shape.c).map(|c| maps.channel(0, c)).collect();
     let title = format!("{} of {}", escape(&opened.network().node(layer).name), escape(input));
     let which = match (channels.first(), channels.last()) {
-        (Some(a), Some(b)) if b - a + 1 == channels.len() => format!("channels {a}–{b}, row by row"),
+        (Some(a), Some(b)) if b - a + 1 == channels.len() => format!("channels {a} to {b}, row by row"),
         _ => format!("{} channels, row by row", channels.len()),
     };
     // A vector is shown as one map of its own.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use switchback_core::picture::Picture;
 use switchback_core::preprocess::Preprocess;
-use switchback_core::text::escape;
+use switchback_core::text::{escape, near};
 use switchback_core::{Error, Shape, Tensor, npy};
 
 use super::context::Context;
@@ -101,13 +101,33 @@ pub(crate) fn expand(context: &Context, words: &[PathBuf]) -> anyhow::Result<Vec
     Ok(sources)
 }
 
-fn missing(word: &Path, error: io::Error) -> anyhow::Error {
+/// The error for a file that is not there: names in its folder, and commands, that may have been meant.
+pub(crate) fn missing(word: &Path, error: io::Error) -> anyhow::Error {
     if error.kind() != io::ErrorKind::NotFound {
         return Error::io("open", word)(error).into();
     }
-    let near = guide::near_commands(&word.to_string_lossy());
-    let advice = if near.is_empty() { String::new() } else { format!("; near commands: {}", near.join(", ")) };
+    let mut advice = String::new();
+    let files = near_files(word);
+    if !files.is_empty() {
+        advice += &format!("; near names: {}", files.join(", "));
+    }
+    let commands = guide::near_commands(&word.to_string_lossy());
+    if !commands.is_empty() {
+        advice += &format!("; near commands: {}", commands.join(", "));
+    }
     Failure::at("io", word, format!("no such file or folder{advice}"))
+}
+
+/// Names in the folder of `word` that are like it; safe to show.
+fn near_files(word: &Path) -> Vec<String> {
+    /// Enough of a folder for advice.
+    const MOST: usize = 10_000;
+    let folder = word.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (Some(name), Ok(entries)) = (word.file_name(), fs::read_dir(folder)) else { return Vec::new() };
+    let names: Vec<String> =
+        entries.take(MOST).filter_map(|e| Some(e.ok()?.file_name().to_string_lossy().into_owned())).collect();
+    let shown = |n: String| show(&word.with_file_name(n));
+    near(&name.to_string_lossy(), names.iter().map(String::as_str), 3).into_iter().map(shown).collect()
 }
 
 fn folder(context: &Context, path: &Path) -> anyhow::Result<Vec<Source>> {

@@ -14,6 +14,7 @@ use switchback_core::{Cpu, Level, Model, Network, Shape, Threads, labels};
 
 use super::context::Context;
 use super::failure::{Failure, show};
+use super::input;
 use super::table::{bytes, grouped};
 
 /// A model ready to run, and how pictures and classes relate to it.
@@ -138,7 +139,10 @@ pub(crate) fn default_threads() -> usize {
 pub(crate) fn read(context: &Context, path: Option<&Path>) -> anyhow::Result<Model> {
     let start = Instant::now();
     let model = match path {
-        Some(path) if path.as_os_str() != "builtin" => Model::open(path, !context.options.no_mmap)?,
+        Some(path) if path.as_os_str() != "builtin" => {
+            std::fs::metadata(path).map_err(|e| input::missing(path, e))?;
+            Model::open(path, !context.options.no_mmap)?
+        }
         _ => {
             let bytes = switchback_weights::builtin().ok_or_else(no_builtin)?;
             Model::from_bytes(Path::new("builtin"), Bytes::fixed(bytes), false)?

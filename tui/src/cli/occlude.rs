@@ -285,11 +285,11 @@ impl Artefact for Occluded<'_> {
         let node = self.opened.network().node(map.layer);
         let columns = [
             ("map", Align::Left),
-            ("whole picture", Align::Right),
+            ("whole", Align::Right),
             ("lowest", Align::Right),
-            ("square at y,x", Align::Left),
+            ("at y,x", Align::Left),
             ("highest", Align::Right),
-            ("square at y,x", Align::Left),
+            ("at y,x", Align::Left),
         ];
         let mut table = Table::new(&columns);
         let mut row = |name: String, base: f32, values: &[f32], show: fn(f32) -> String| {
@@ -301,12 +301,12 @@ impl Artefact for Occluded<'_> {
         for (i, (name, &class)) in self.names().iter().zip(&map.classes).enumerate() {
             row(format!("{name} (class {class})"), map.baseline_probability[i], &map.probability[i], percent);
         }
-        let activity = format!("activity of {} channel {}", node.name, map.channel);
+        let activity = format!("activity of {} · {}", node.name, map.channel);
         row(activity, map.baseline_activity, &map.activity, |x| format!("{x:.2}"));
         let other = map.label.iter().filter(|&&l| l != map.baseline_label).count();
         format!(
-            "{}: top-1 {} (class {}), {}\n{}×{} places of a {}×{} square, stride {}, fill {}: the most probable class \
-             changes at {other} of {}; {:.2} s\n{}",
+            "{}: top-1 {} (class {})\n{}\n{}×{} places of a {}×{} square, stride {}, fill {}, in {:.2} s: another class \
+             wins at {other}\n{}",
             escape(&self.loaded.name),
             escape(self.opened.class_name(map.baseline_label)),
             map.baseline_label,
@@ -317,7 +317,6 @@ impl Artefact for Occluded<'_> {
             self.size,
             self.stride,
             format!("{:?}", self.fill).to_lowercase(),
-            map.label.len(),
             self.seconds,
             table.text()
         )

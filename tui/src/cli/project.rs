@@ -13,7 +13,7 @@ use switchback_core::projection::{self, LrnRule, Projection, Rule, Seed, Setting
 use switchback_core::session::Scores;
 use switchback_core::text::escape;
 use switchback_core::trace::{Keep, Trace};
-use switchback_core::{Error, NodeId, Shape};
+use switchback_core::{Error, NodeId, Progress, Shape};
 
 use super::Outcome;
 use super::arguments::{Channels, Output, Place, at_least_one};
@@ -23,6 +23,7 @@ use super::failure::Failure;
 use super::input::Loaded;
 use super::model::{self, Opened};
 use super::output::{Array, Format};
+use super::progress::Meter;
 use super::sweep::{Artefact, Plan};
 use super::table::{Align, Table};
 
@@ -244,10 +245,14 @@ fn project<'a>(
         return Err(Error::Memory { what: format!("{} projections", seeds.len()), need, limit }.into());
     }
     let mut units = Vec::with_capacity(seeds.len());
-    for seed in seeds {
-        context.check()?;
+    let mut meter = Meter::new(context, "project");
+    for &seed in &seeds {
         units.push(projection::project(&opened.session, &trace, 0, wanted.layer, seed, &settings)?);
+        if meter.step(Progress { what: "units", done: units.len(), total: seeds.len() }).is_break() {
+            return Err(Error::Cancelled.into());
+        }
     }
+    drop(meter);
     if units.iter().all(|u| u.activation == 0.0) {
         context.warn(format!("{}: the units are silent on this picture, so nothing comes back", escape(&loaded.name)));
     }
@@ -398,7 +403,7 @@ impl Artefact for Projected<'_> {
         }
         let rule = format!("{:?}", self.settings.rule).to_lowercase();
         format!(
-            "{}: top-1 {}\nlayer {} (#{}, {}), rule {rule}, {}\n{}",
+            "{}: top-1 {}\nlayer {} (#{}, {}), rule {rule}\n{}\n{}",
             escape(&self.loaded.name),
             self.top.text(),
             escape(&node.name),

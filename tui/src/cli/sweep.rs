@@ -100,7 +100,10 @@ pub(crate) fn outcome(
         Some(_) => {
             context.warn(format!("{} of {} inputs failed:", failed.len(), failed.len() + succeeded));
             for f in failed {
-                context.warn(format!("  {}: {}", escape(&f.input), f.error.message));
+                let name = escape(&f.input);
+                // Most messages begin with the file's name already.
+                let lead = if f.error.message.starts_with(&*name) { String::new() } else { format!("{name}: ") };
+                context.warn(format!("  {lead}{}", f.error.message));
             }
             Ok(Outcome::Negative)
         }
@@ -152,10 +155,13 @@ impl Plan {
                 if context.options.json {
                     print_json(&Whole { header: &header, rest: result.document(None) })?;
                 } else {
+                    let summary = result.summary();
                     if let Some(mode) = draw::mode(context) {
-                        print(draw::text(&result.sheet()?, mode).as_bytes())?;
+                        // The prompt takes a row too.
+                        let below = summary.lines().count() + 1;
+                        print(draw::text(&result.sheet()?, below, mode).as_bytes())?;
                     }
-                    print(result.summary().as_bytes())?;
+                    print(summary.as_bytes())?;
                 }
                 Ok(Outcome::Done)
             }
