@@ -11,6 +11,7 @@ use crate::Cpu;
 use crate::gemm::{self, Epilogue, Output, PackedA, Product};
 use crate::geometry::Geometry;
 use crate::im2col::Im2col;
+use crate::padded::Padded;
 use crate::view::{Maps, MapsMut, Weights};
 
 /// The constants of a convolution.
@@ -106,17 +107,26 @@ pub fn conv2d(
     assert_eq!(input.batch(), out.batch(), "images in and out");
     assert_eq!(input.channels(), conv.in_channels, "channels in");
     assert_eq!(out.channels(), conv.out_channels, "channels out");
-    let each = conv.in_channels / conv.groups;
     let window = out.window();
-    let products: Vec<_> = packed
-        .groups
-        .iter()
-        .enumerate()
-        .map(|(g, a)| {
-            let maps = input.channel_range(g * each, (g + 1) * each);
-            Product { a, b: Im2col::new(maps, &conv.geometry, window) }
-        })
-        .collect();
+    if window.is_empty() {
+        return;
+    }
+    let each = conv.in_channels / conv.groups;
     let epilogue = Epilogue { accumulate: false, bias, relu: activation == Activation::Relu };
-    gemm::run(cpu, &products, Output::maps(out), &epilogue);
+    if Im2col::reads_in_place(&conv.geometry, window, &input) {
+        let taps = Im2col::taps(&conv.geometry, each, &input);
+        let columns =
+            |g: usize| Im2col::in_place(input.channel_range(g * each, (g + 1) * each), &conv.geometry, window, &taps);
+        gemm::run(cpu, &products_of(packed, columns), Output::maps(out), &epilogue);
+    } else {
+        let copy = Padded::new(cpu, input, &conv.geometry, window);
+        let taps = Im2col::padded_taps(&conv.geometry, each, &copy);
+        let columns = |g: usize| Im2col::padded(&copy, g * each, &conv.geometry, window, &taps);
+        gemm::run(cpu, &products_of(packed, columns), Output::maps(out), &epilogue);
+    }
+}
+
+/// The product of each group.
+fn products_of<'a>(packed: &'a PackedConv2d, columns: impl Fn(usize) -> Im2col<'a>) -> Vec<Product<'a, Im2col<'a>>> {
+    packed.groups.iter().enumerate().map(|(g, a)| Product { a, b: columns(g) }).collect()
 }

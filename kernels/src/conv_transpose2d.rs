@@ -101,15 +101,10 @@ pub fn conv_transpose2d(
 fn contribute(cpu: &Cpu, conv: &Conv2d, packed: &PackedConvTranspose2d, signal: Maps<'_>, out: &mut [f32]) {
     let each = conv.out_channels / conv.groups;
     let cell = Geometry::square(1, 1, 0);
-    let products: Vec<_> = packed
-        .groups
-        .iter()
-        .enumerate()
-        .map(|(g, a)| Product {
-            a,
-            b: Im2col::new(signal.channel_range(g * each, (g + 1) * each), &cell, signal.window()),
-        })
-        .collect();
+    let taps = Im2col::taps(&cell, each, &signal);
+    let columns =
+        |g: usize| Im2col::in_place(signal.channel_range(g * each, (g + 1) * each), &cell, signal.window(), &taps);
+    let products: Vec<_> = packed.groups.iter().enumerate().map(|(g, a)| Product { a, b: columns(g) }).collect();
     let rows = conv.taps() * conv.groups;
     let columns = signal.batch() * signal.window().area();
     gemm::run(cpu, &products, Output::matrix(MatrixMut::new(out, rows, columns)), &Epilogue::default());

@@ -1,13 +1,15 @@
 //! C = A·B (+ C) in five loops around a register tile (the names are BLIS's).
 //!
 //! ```text
-//! for nc columns, for mc rows            tasks: rectangles of C, dealt to the threads
-//!   for kc steps                         B block packed, kc × nc, stays in L2
-//!     for mr rows                        A panel, mr × kc, stays in L1
-//!       for nr columns                   B panels stream from L2
-//!         micro-kernel                   C tile, mr × nr, in registers
+//! tasks: rectangles of C, dealt to the threads
+//!   for nc columns                       a B block, kc × nc, stays in the last cache
+//!     for kc steps
+//!       for mc rows                      an A block, mc × kc, stays in L2
+//!         for nr columns                 a B panel, kc × nr, packed by the first mc rows, stays in L1
+//!           for mr rows                  A panels stream from L2
+//!             micro-kernel               C tile, mr × nr, in registers
 //! ```
-//! kc follows from K alone. Hence every element of C is the same chain of operations whatever M, N, its place, its tile
+//! kc follows from K and the caches alone. Hence every element of C is the same chain of operations whatever M, N, its place, its tile
 //! and the number of threads: the sums over each kc block, one after the other, each one chain in the order of k.
 
 mod micro;
@@ -19,6 +21,7 @@ use std::ops::Range;
 
 use crate::Cpu;
 use crate::aligned::AlignedBuf;
+use crate::caches::Caches;
 use crate::simd::{Simd, SimdOp};
 use micro::{MAX_MR, MAX_NR, Shape};
 use tiles::{Block, Operands, Spill};
@@ -136,32 +139,37 @@ pub fn gemm_packed(cpu: &Cpu, a: &PackedA, b: Matrix<'_>, c: MatrixMut<'_>, accu
     run(cpu, &[Product { a, b }], Output::matrix(c), &epilogue);
 }
 
-/// The kc blocks of a sum.
-pub(crate) mod steps {
-    use std::ops::Range;
+/// The kc blocks of a sum: `k` steps in as few equal blocks as keep a B panel in L1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Steps {
+    k: usize,
+    count: usize,
+}
 
-    /// An A panel of 14 rows then takes 21 KiB of L1, a B block of 320 columns 480 KiB of L2.
-    const KC: usize = 384;
+impl Steps {
+    /// For the tiles of `shape`. A B panel takes at most three quarters of L1; A streams past it.
+    pub(crate) fn new(k: usize, shape: Shape) -> Self {
+        let most = (Caches::get().l1 * 3 / 4 / (shape.nr() * size_of::<f32>())).clamp(64, 384);
+        // At least one, so that an empty sum is stored too.
+        Self { k, count: k.div_ceil(most).max(1) }
+    }
 
-    /// How many blocks share `k` steps; at least one, so that an empty sum is stored too.
-    pub(crate) fn count(k: usize) -> usize {
-        k.div_ceil(KC).max(1)
+    /// Blocks.
+    pub(crate) fn count(&self) -> usize {
+        self.count
     }
 
     /// Block `i`.
-    pub(crate) fn range(k: usize, i: usize) -> Range<usize> {
-        let kc = k.div_ceil(count(k));
-        (i * kc).min(k)..((i + 1) * kc).min(k)
+    pub(crate) fn range(&self, i: usize) -> Range<usize> {
+        let kc = self.k.div_ceil(self.count);
+        (i * kc).min(self.k)..((i + 1) * kc).min(self.k)
     }
 
     /// Steps of the longest block.
-    pub(crate) fn longest(k: usize) -> usize {
-        range(k, 0).len()
+    pub(crate) fn longest(&self) -> usize {
+        self.range(0).len()
     }
 }
-
-/// Floats of a B block: half of a 1 MiB L2.
-const B_BLOCK: usize = 1 << 17;
 
 /// One A·B; several together (groups of a convolution) fill the rows of one C.
 pub(crate) struct Product<'a, B> {
@@ -197,17 +205,24 @@ pub(crate) fn run<B: Columns>(cpu: &Cpu, products: &[Product<'_, B>], out: Outpu
         assert_eq!(bias.len(), out.rows(), "one bias a row");
     }
     let shape = Shape::at(cpu.level);
-    let grid = Grid::best(products.len(), a.panels(), m.div_ceil(a.panels()), n, k, shape, cpu.threads.count());
+    let grid = Grid::best(products.len(), a.panels(), m.div_ceil(a.panels()), n, shape, cpu.threads.count());
     let rows: Vec<_> = (0..grid.rows).map(|i| share(a.panels(), grid.rows, i)).collect();
     let blocks_of_rows: Vec<_> = (0..products.len())
         .flat_map(|g| rows.iter().map(move |p| (g, p)))
         .map(|(g, p)| g * m + a.panel_rows(p.start).start..g * m + a.panel_rows(p.end - 1).end)
         .collect();
-    let vectors = n.div_ceil(shape.lanes);
-    let columns: Vec<_> = (0..grid.columns)
-        .map(|i| share(vectors, grid.columns, i))
-        .map(|v| v.start * shape.lanes..(v.end * shape.lanes).min(n))
-        .collect();
+    // Whole panels, so that only the last one of all is narrow.
+    let wide = n.div_ceil(shape.nr());
+    let columns: Vec<_> = match grid.columns <= wide {
+        true => (0..grid.columns)
+            .map(|i| share(wide, grid.columns, i))
+            .map(|v| v.start * shape.nr()..(v.end * shape.nr()).min(n))
+            .collect(),
+        false => (0..grid.columns)
+            .map(|i| share(n.div_ceil(shape.lanes), grid.columns, i))
+            .map(|v| v.start * shape.lanes..(v.end * shape.lanes).min(n))
+            .collect(),
+    };
     let per_product = grid.rows * grid.columns;
     let tasks: Vec<_> = out
         .into_blocks(&blocks_of_rows, &columns)
@@ -235,22 +250,26 @@ struct Grid {
 }
 
 impl Grid {
-    /// The cut whose slowest thread is done first. A task costs its tiles, and packing its columns, as much as a few
+    /// The cut whose slowest thread is done first. A task costs its tiles, and packing its columns as much as a few
     /// rows; so columns are parted first, rows where there are too few columns.
-    fn best(products: usize, panels: usize, mr: usize, n: usize, k: usize, shape: Shape, threads: usize) -> Self {
+    fn best(products: usize, panels: usize, mr: usize, n: usize, shape: Shape, threads: usize) -> Self {
         const PACKING: usize = 8;
         let vectors = n.div_ceil(shape.lanes);
-        let block = (B_BLOCK / steps::longest(k).max(1)).clamp(shape.nr(), 2048) / shape.nr() * shape.vectors;
-        let least = vectors.div_ceil(block);
+        if threads == 1 || vectors == 0 {
+            return Grid { rows: 1, columns: 1 };
+        }
         let cost = |grid: Grid| {
             let rounds = (products * grid.rows * grid.columns).div_ceil(threads);
-            rounds * vectors.div_ceil(grid.columns) * (panels.div_ceil(grid.rows) * mr + PACKING)
+            let wide = match grid.columns <= vectors.div_ceil(shape.vectors) {
+                true => vectors.div_ceil(shape.vectors).div_ceil(grid.columns) * shape.vectors,
+                false => vectors.div_ceil(grid.columns),
+            };
+            rounds * wide * (panels.div_ceil(grid.rows) * mr + PACKING)
         };
-        let most = if threads == 1 { least } else { (least + 2 * threads).min(vectors) };
-        (least..=most)
+        (1..=(2 * threads).min(vectors))
             .flat_map(|columns| (1..=threads.min(panels)).map(move |rows| Grid { rows, columns }))
             .min_by_key(|&grid| (cost(grid), grid.rows * grid.columns))
-            .unwrap_or(Grid { rows: 1, columns: least })
+            .unwrap_or(Grid { rows: 1, columns: 1 })
     }
 }
 
@@ -276,37 +295,57 @@ impl<B: Columns> SimdOp for Task<'_, B> {
     fn run<S: Simd>(mut self, simd: S) {
         let Product { a, b } = self.product;
         let nr = const { Shape::of::<S>().nr() };
+        let steps = a.steps();
+        let kc = steps.longest();
         let columns = self.block.columns();
-        let width = columns.len().div_ceil(S::LANES) * S::LANES;
-        let len = steps::longest(a.k()) * width + S::LANES;
+        let caches = Caches::get();
+        // An mc block of A takes at most half of L2; where there is more than one, the B block has to stay.
+        let mc = (caches.l2 / 2 / (size_of::<f32>() * kc.max(1) * Shape::of::<S>().mr)).max(1);
+        let parts = self.panels.len().div_ceil(mc).max(1);
+        let nc = match parts {
+            1 => columns.len(),
+            _ => (caches.share / 2 / (size_of::<f32>() * kc)).clamp(nr, columns.len().max(nr)) / nr * nr,
+        };
+        let stride = kc * nr;
+        let len = match parts {
+            1 => stride,
+            _ => nc.div_ceil(nr) * stride,
+        } + S::LANES;
         let mut panels = B_PANELS.take().filter(|buf| buf.len() >= len).unwrap_or_else(|| AlignedBuf::zeroed(len));
         let mut spill: Spill = [0.0; MAX_MR * MAX_NR + MAX_NR];
-        let count = steps::count(a.k());
-        for step in 0..count {
-            let k = steps::range(a.k(), step);
-            for j in columns.clone().step_by(nr) {
-                let j = j..(j + nr).min(columns.end);
-                let width = j.len().div_ceil(S::LANES) * S::LANES;
-                let at = (j.start - columns.start) * k.len();
-                b.pack(simd, k.clone(), j, width, &mut panels[at..at + k.len() * width + S::LANES]);
-            }
-            let last = step + 1 == count;
-            for p in self.panels.clone() {
-                let rows = a.panel_rows(p);
-                let row = self.first_row + rows.start;
-                let bias = self.epilogue.bias.filter(|_| last).map(|bias| &bias[row..row + rows.len()]);
-                for j in columns.clone().step_by(nr) {
-                    let operands = Operands {
-                        at: [row, j],
-                        size: [rows.len(), nr.min(columns.end - j)],
-                        k: k.len(),
-                        a: a.panel(&k, p),
-                        b: &panels[(j - columns.start) * k.len()..],
-                        add: step > 0 || self.epilogue.accumulate,
-                        bias,
-                        relu: self.epilogue.relu && last,
-                    };
-                    self.block.tile(simd, &operands, &mut spill);
+        for jc in columns.clone().step_by(nc.max(1)) {
+            let jc = jc..(jc + nc).min(columns.end);
+            for step in 0..steps.count() {
+                let k = steps.range(step);
+                let last = step + 1 == steps.count();
+                let add = step > 0 || self.epilogue.accumulate;
+                for part in 0..parts {
+                    for (index, j) in jc.clone().step_by(nr).enumerate() {
+                        let j = j..(j + nr).min(jc.end);
+                        let width = j.len().div_ceil(S::LANES) * S::LANES;
+                        let at = if parts == 1 { 0 } else { index * stride };
+                        if part == 0 {
+                            b.pack(simd, k.clone(), j.clone(), width, &mut panels[at..at + k.len() * width + S::LANES]);
+                        }
+                        let place = self.block.place(&j, S::LANES);
+                        for p in share(self.panels.len(), parts, part) {
+                            let p = self.panels.start + p;
+                            let rows = a.panel_rows(p);
+                            let row = self.first_row + rows.start;
+                            let bias = self.epilogue.bias.filter(|_| last).map(|bias| &bias[row..row + rows.len()]);
+                            let operands = Operands {
+                                row,
+                                rows: rows.len(),
+                                k: k.len(),
+                                a: a.panel(&k, p),
+                                b: &panels[at..],
+                                add,
+                                bias,
+                                relu: self.epilogue.relu && last,
+                            };
+                            self.block.tile(simd, &place, &operands, &mut spill);
+                        }
+                    }
                 }
             }
         }

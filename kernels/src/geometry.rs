@@ -124,6 +124,18 @@ impl Geometry {
         Some(out)
     }
 
+    /// The input cells that the outputs of `window` read, where none of them is padding before the first row or column;
+    /// `None` for an empty window too.
+    pub(crate) fn reach(&self, window: Window) -> Option<Window> {
+        if window.is_empty() {
+            return None;
+        }
+        let start = |i: usize, a: usize| (a * self.stride[i]).checked_sub(self.pads[i]);
+        let (y0, x0) = (start(0, window.y0)?, start(1, window.x0)?);
+        let end = |i: usize, from: usize, n: usize| from + (n - 1) * self.stride[i] + self.extent()[i];
+        Some(Window { y0, x0, y1: end(0, y0, window.height()), x1: end(1, x0, window.width()) })
+    }
+
     /// The input cells that the outputs of `window` read, clipped to an input of `size`; empty where they read padding only.
     pub fn input_window(&self, window: Window, size: [usize; 2]) -> Window {
         if window.is_empty() {

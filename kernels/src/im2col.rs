@@ -4,51 +4,122 @@
 //! ```text
 //! row k     = (c, ky, kx) in the order of the filters
 //! column j  = (n, y, x), the cells of the output window, image by image
-//! element   = in(n, c, y·s − p + ky·d, x·s − p + kx·d), zero in the padding
+//! element   = in(n, c, y·s − p + ky·d, x·s − p + kx·d) = plane[start(j) + tap(k)]
 //! ```
-//! The columns of a panel are a few *runs*: cells of one output row, which read cells of one input row, `s` apart.
+//! Start and tap add up because the plane has no border and no stride along rows: it is the input itself where that
+//! has neither, else [`padded`](crate::padded)'s copy. The columns of a panel are a few *runs*, cells of one output row.
 
 use std::ops::Range;
 
 use crate::gemm::{Columns, MAX_PANEL_WIDTH};
 use crate::geometry::{Geometry, Window};
+use crate::padded::Padded;
 use crate::simd::Simd;
-use crate::view::{Layout, Maps};
+use crate::view::Maps;
 
 /// The column matrix of a batch of maps for a window of the output.
 pub(crate) struct Im2col<'a> {
+    /// Begins with the first channel that the filters read.
     data: &'a [f32],
-    layout: Layout,
-    geometry: Geometry,
-    /// Of the output.
-    window: Window,
+    /// From image to image, and from output row to output row.
+    strides: [usize; 2],
+    /// Of each row of the matrix.
+    taps: &'a [usize],
+    batch: usize,
+    /// Rows and columns of the output window.
+    size: [usize; 2],
+}
+
+/// Where the taps of a convolution lie in a plane: offsets from the cell that tap (0, 0, 0) reads.
+pub(crate) struct Taps(Vec<usize>);
+
+impl Taps {
+    /// For `channels` planes that are `strides` apart: channels, input rows; columns of stride `s` lie in `s` parts of
+    /// a row, `part` apart.
+    fn new(geometry: &Geometry, channels: usize, [channel, row]: [usize; 2], part: usize) -> Self {
+        let ([kh, kw], [dy, dx]) = (geometry.kernel, geometry.dilation);
+        let s = geometry.stride[1];
+        let column = |kx: usize| kx * dx % s * part + kx * dx / s;
+        let taps = (0..channels)
+            .flat_map(|c| (0..kh).map(move |ky| c * channel + ky * dy * row))
+            .flat_map(|start| (0..kw).map(move |kx| start + column(kx)))
+            .collect();
+        Self(taps)
+    }
 }
 
 impl<'a> Im2col<'a> {
-    /// All cells that `window` reads must be present in `input`, or padding.
-    pub(crate) fn new(input: Maps<'a>, geometry: &Geometry, window: Window) -> Self {
-        let needed = geometry.input_window(window, input.full());
-        assert!(
-            input.window().contains(needed),
-            "the outputs of {window:?} read {needed:?}, the input holds {:?}",
-            input.window()
-        );
-        let mut this = Self { data: input.data(), layout: input.layout(), geometry: *geometry, window };
-        this.join_rows();
-        this
+    /// Whether the cells that `window` reads can be read where they are: no padding among them, columns adjacent.
+    pub(crate) fn reads_in_place(geometry: &Geometry, window: Window, input: &Maps<'_>) -> bool {
+        let reach = geometry.reach(window);
+        let full = Window::full(input.full());
+        let inside = reach.is_some_and(|w| full.contains(w));
+        (inside && geometry.stride[1] == 1) || geometry.kernel == [1, 1] && inside && window.width() == 1
     }
 
-    /// A kernel of one cell over rows without gaps takes the window as one long row.
-    fn join_rows(&mut self) {
-        let (g, layout) = (self.geometry, self.layout);
-        let whole = self.window.width() == layout.window.width() && layout.strides[2] == layout.window.width();
-        if g.kernel == [1, 1] && g.stride == [1, 1] && g.pads == [0; 4] && whole && !self.window.is_empty() {
-            let first = self.window.y0 - layout.window.y0;
-            let width = self.window.width();
-            let present = Window::full([1, layout.window.area()]);
-            self.layout = Layout { full: [1, present.x1], window: present, ..layout };
-            self.window = Window { y0: 0, x0: first * width, y1: 1, x1: (first + self.window.height()) * width };
+    /// Taps for [`Im2col::in_place`].
+    pub(crate) fn taps(geometry: &Geometry, channels: usize, input: &Maps<'_>) -> Taps {
+        let [_, channel, row] = input.layout().strides;
+        Taps::new(geometry, channels, [channel, row], 0)
+    }
+
+    /// Taps for [`Im2col::padded`].
+    pub(crate) fn padded_taps(geometry: &Geometry, channels: usize, input: &Padded) -> Taps {
+        Taps::new(geometry, channels, [input.strides[1], input.strides[2]], input.part)
+    }
+
+    /// Straight from `input`, where [`Im2col::reads_in_place`].
+    pub(crate) fn in_place(input: Maps<'a>, geometry: &Geometry, window: Window, taps: &'a Taps) -> Self {
+        let layout = input.layout();
+        let reach = geometry.reach(window).unwrap_or(Window::full([0, 0]));
+        assert!(
+            layout.window.contains(reach),
+            "the outputs of {window:?} read {reach:?}, the input holds {:?}",
+            layout.window
+        );
+        let [image, _, row] = layout.strides;
+        let data = match reach.is_empty() || layout.channels == 0 {
+            true => input.data(),
+            false => &input.data()[(reach.y0 - layout.window.y0) * row + reach.x0 - layout.window.x0..],
+        };
+        let mut size = [window.height(), window.width()];
+        // Rows without gaps between them are one long row.
+        if geometry.stride == [1, 1] && row == size[1] {
+            size = [size[0].min(1), size[0] * size[1]];
         }
+        Self { data, strides: [image, row * geometry.stride[0]], taps: &taps.0, batch: layout.batch, size }
+    }
+
+    /// From channel `first` on of a copy that was made for the same window.
+    pub(crate) fn padded(input: &'a Padded, first: usize, geometry: &Geometry, window: Window, taps: &'a Taps) -> Self {
+        let [image, channel, row] = input.strides;
+        Self {
+            data: &input.data()[first * channel..],
+            strides: [image, row * geometry.stride[0]],
+            taps: &taps.0,
+            batch: input.batch,
+            size: [window.height(), window.width()],
+        }
+    }
+
+    /// The runs of columns `j`, and how many.
+    #[inline(always)]
+    fn runs(&self, j: Range<usize>) -> ([Run; MAX_PANEL_WIDTH], usize) {
+        let [height, width] = self.size;
+        let mut runs = [Run::default(); MAX_PANEL_WIDTH];
+        let mut count = 0;
+        let (mut line, mut x) = (j.start / width, j.start % width);
+        let mut at = 0;
+        while at < j.len() {
+            let len = (width - x).min(j.len() - at);
+            let start = line / height * self.strides[0] + line % height * self.strides[1] + x;
+            runs[count] = Run { at, len, start };
+            count += 1;
+            at += len;
+            line += 1;
+            x = 0;
+        }
+        (runs, count)
     }
 }
 
@@ -59,121 +130,65 @@ struct Run {
     at: usize,
     /// Columns.
     len: usize,
-    /// Where the image begins in the data.
-    image: usize,
-    /// Row and column that tap (0, 0) of the first cell reads; negative in the padding.
-    y: isize,
-    x: isize,
-}
-
-/// Which columns of a run read inside the map, for one `kx`, and the first cell that they read.
-#[derive(Clone, Copy, Default)]
-struct Clip {
-    from: usize,
-    to: usize,
-    x: usize,
-}
-
-impl Im2col<'_> {
-    /// The runs of columns `j`, and how many.
-    fn runs(&self, j: Range<usize>) -> ([Run; MAX_PANEL_WIDTH], usize) {
-        let g = &self.geometry;
-        let (width, height) = (self.window.width(), self.window.height());
-        let mut runs = [Run::default(); MAX_PANEL_WIDTH];
-        let mut count = 0;
-        let mut at = 0;
-        while at < j.len() {
-            let (line, x) = ((j.start + at) / width, (j.start + at) % width);
-            let len = (width - x).min(j.len() - at);
-            runs[count] = Run {
-                at,
-                len,
-                image: line / height * self.layout.strides[0],
-                y: ((self.window.y0 + line % height) * g.stride[0]) as isize - g.pads[0] as isize,
-                x: ((self.window.x0 + x) * g.stride[1]) as isize - g.pads[1] as isize,
-            };
-            count += 1;
-            at += len;
-        }
-        (runs, count)
-    }
-
-    /// The part of `run` that reads inside the map through the taps of column `kx`.
-    fn clip(&self, run: &Run, kx: usize) -> Clip {
-        let stride = self.geometry.stride[1];
-        let x = run.x + (kx * self.geometry.dilation[1]) as isize;
-        let from = x.min(0).unsigned_abs().div_ceil(stride).min(run.len);
-        let inside = (self.layout.full[1] as isize - x).max(0) as usize;
-        let to = inside.div_ceil(stride).clamp(from, run.len);
-        if from == to {
-            return Clip::default();
-        }
-        // Present, as all that the window reads is.
-        Clip { from, to, x: (x + (from * stride) as isize) as usize - self.layout.window.x0 }
-    }
+    /// What tap 0 of the first column reads.
+    start: usize,
 }
 
 impl Columns for Im2col<'_> {
     fn k(&self) -> usize {
-        self.layout.channels * self.geometry.kernel[0] * self.geometry.kernel[1]
+        self.taps.len()
     }
 
     fn count(&self) -> usize {
-        self.layout.batch * self.window.area()
+        self.batch * self.size[0] * self.size[1]
     }
 
     #[inline(always)]
     fn pack<S: Simd>(&self, simd: S, k: Range<usize>, j: Range<usize>, width: usize, panel: &mut [f32]) {
-        let [kh, kw] = self.geometry.kernel;
-        let [_, channel, line] = self.layout.strides;
         let columns = j.len();
         let (runs, count) = self.runs(j);
         let runs = &runs[..count];
-        let clips: Vec<Clip> = (0..kw).flat_map(|kx| runs.iter().map(move |run| self.clip(run, kx))).collect();
-
-        let (mut c, mut ky, mut kx) = (k.start / (kh * kw), k.start / kw % kh, k.start % kw);
-        for step in 0..k.len() {
-            let row = step * width;
-            for (run, clip) in runs.iter().zip(&clips[kx * count..]) {
-                let y = run.y + (ky * self.geometry.dilation[0]) as isize;
-                let to = row + run.at;
-                if y < 0 || y as usize >= self.layout.full[0] || clip.from == clip.to {
-                    zeros(simd, panel, to, run.len);
-                    continue;
-                }
-                let from = run.image + c * channel + (y as usize - self.layout.window.y0) * line + clip.x;
-                zeros(simd, panel, to, clip.from);
-                copy(simd, &self.data[from..], self.geometry.stride[1], panel, to + clip.from, clip.to - clip.from);
-                zeros(simd, panel, to + clip.to, run.len - clip.to);
+        let taps = &self.taps[k];
+        // All that whole vectors read is there but at the very end of the data.
+        let reach = runs.iter().map(|r| r.start + r.len + S::LANES).max().unwrap_or(0);
+        let safe = taps.iter().max().is_none_or(|tap| tap + reach <= self.data.len());
+        if let ([run], true) = (runs, safe && columns == width && width == 2 * S::LANES) {
+            for (step, tap) in panel.chunks_exact_mut(2 * S::LANES).zip(taps) {
+                let from = &self.data[run.start + tap..][..2 * S::LANES];
+                let (a, b) = step.split_at_mut(S::LANES);
+                simd.store(simd.load(from), a);
+                simd.store(simd.load(&from[S::LANES..]), b);
             }
-            zeros(simd, panel, row + columns, width - columns);
-            kx += 1;
-            if kx == kw {
-                kx = 0;
-                ky += 1;
-                if ky == kh {
-                    ky = 0;
-                    c += 1;
+            return;
+        }
+        for (step, tap) in taps.iter().enumerate() {
+            let row = step * width;
+            for run in runs {
+                let from = &self.data[run.start + tap..];
+                for i in (0..run.len).step_by(S::LANES) {
+                    let v = match safe {
+                        true => simd.load(&from[i..]),
+                        false => load(simd, &from[i..], run.len - i),
+                    };
+                    // Whole vectors: what follows a run is written later.
+                    simd.store(v, &mut panel[row + run.at + i..]);
                 }
+            }
+            let mut i = columns;
+            while i < width {
+                simd.store(simd.splat(0.0), &mut panel[row + i..]);
+                i += S::LANES;
             }
         }
     }
 }
 
-/// `len` zeros, rounded up to whole vectors: what follows is written later.
+/// At least the first `len` of `from`, or a vector full.
 #[inline(always)]
-fn zeros<S: Simd>(simd: S, panel: &mut [f32], at: usize, len: usize) {
-    for i in (0..len).step_by(S::LANES) {
-        simd.store(simd.splat(0.0), &mut panel[at + i..]);
-    }
-}
-
-/// `len` elements `stride` apart from the start of `from`, rounded up to whole vectors: what follows is written later.
-#[inline(always)]
-fn copy<S: Simd>(simd: S, from: &[f32], stride: usize, panel: &mut [f32], at: usize, len: usize) {
-    for i in (0..len).step_by(S::LANES) {
-        let v = spaced(simd, &from[i * stride..], stride, len - i);
-        simd.store(v, &mut panel[at + i..]);
+fn load<S: Simd>(simd: S, from: &[f32], len: usize) -> S::F32 {
+    match from.len() >= S::LANES {
+        true => simd.load(from),
+        false => simd.load_partial(&from[..len.min(from.len())], 0.0),
     }
 }
 
@@ -181,10 +196,7 @@ fn copy<S: Simd>(simd: S, from: &[f32], stride: usize, panel: &mut [f32], at: us
 #[inline(always)]
 pub(crate) fn spaced<S: Simd>(simd: S, from: &[f32], stride: usize, len: usize) -> S::F32 {
     if stride == 1 {
-        return match from.len() >= S::LANES {
-            true => simd.load(from),
-            false => simd.load_partial(&from[..len.min(from.len())], 0.0),
-        };
+        return load(simd, from, len);
     }
     if stride == 2 && from.len() >= 2 * S::LANES {
         return simd.deinterleave(simd.load(from), simd.load(&from[S::LANES..])).0;

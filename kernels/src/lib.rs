@@ -23,6 +23,7 @@
 
 pub mod aligned;
 pub mod avg_pool2d;
+mod caches;
 pub mod conv2d;
 pub mod conv_transpose2d;
 pub mod gemm;
@@ -32,6 +33,7 @@ mod im2col;
 pub mod linear;
 pub mod lrn;
 pub mod max_pool2d;
+mod padded;
 pub mod par;
 pub mod pointwise;
 pub mod reference;

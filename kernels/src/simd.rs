@@ -9,10 +9,14 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod cpuid;
 mod portable;
 #[cfg(test)]
 mod tests;
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use cpuid::caches as cpuid_caches;
 pub use portable::Portable;
 
 use std::fmt;

@@ -14,7 +14,7 @@
 use std::ops::Range;
 
 use super::micro::Shape;
-use super::{Matrix, steps};
+use super::{Matrix, Steps};
 use crate::Cpu;
 use crate::aligned::AlignedBuf;
 use crate::simd::{Level, Simd};
@@ -24,6 +24,7 @@ pub struct PackedA {
     level: Level,
     rows: usize,
     k: usize,
+    steps: Steps,
     panels: usize,
     data: AlignedBuf,
 }
@@ -31,13 +32,14 @@ pub struct PackedA {
 impl PackedA {
     /// Packs the `rows × k` matrix whose element (i, k) is `element(i, k)`.
     pub fn new(cpu: &Cpu, rows: usize, k: usize, element: impl Fn(usize, usize) -> f32 + Send + Sync) -> Self {
-        let panels = rows.div_ceil(Shape::at(cpu.level).mr);
-        let mut packed = Self { level: cpu.level, rows, k, panels, data: AlignedBuf::zeroed(0) };
+        let shape = Shape::at(cpu.level);
+        let (panels, steps) = (rows.div_ceil(shape.mr), Steps::new(k, shape));
+        let mut packed = Self { level: cpu.level, rows, k, steps, panels, data: AlignedBuf::zeroed(0) };
         let mut data = AlignedBuf::zeroed(rows * k);
         let mut rest = &mut data[..];
-        let mut parts = Vec::with_capacity(panels * steps::count(k));
-        for i in 0..steps::count(k) {
-            let ks = steps::range(k, i);
+        let mut parts = Vec::with_capacity(panels * steps.count());
+        for i in 0..steps.count() {
+            let ks = steps.range(i);
             for p in 0..panels {
                 let rows = packed.panel_rows(p);
                 let (panel, tail) = rest.split_at_mut(rows.len() * ks.len());
@@ -69,6 +71,11 @@ impl PackedA {
     /// Memory of the panels.
     pub fn bytes(&self) -> usize {
         self.data.len() * size_of::<f32>()
+    }
+
+    /// The kc blocks that the panels are cut into.
+    pub(crate) fn steps(&self) -> Steps {
+        self.steps
     }
 
     /// The level that can run it.
@@ -134,7 +141,11 @@ impl Columns for Matrix<'_> {
                 let start = self.offset(k, j.start);
                 let row = &self.data()[start..start + j.len()];
                 for (to, from) in step.chunks_exact_mut(S::LANES).zip(row.chunks(S::LANES)) {
-                    simd.store(simd.load_partial(from, 0.0), to);
+                    let v = match from.len() == S::LANES {
+                        true => simd.load(from),
+                        false => simd.load_partial(from, 0.0),
+                    };
+                    simd.store(v, to);
                 }
             } else {
                 for (x, j) in step.iter_mut().zip(j.clone()) {

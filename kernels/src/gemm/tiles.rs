@@ -113,10 +113,10 @@ unsafe impl Send for Block<'_> {}
 
 /// A tile's place in C, its operands and what is fused into its store.
 pub(super) struct Operands<'a> {
-    /// First row and column of the tile in C.
-    pub(super) at: [usize; 2],
-    /// Rows and columns of the tile.
-    pub(super) size: [usize; 2],
+    /// First row of the tile in C.
+    pub(super) row: usize,
+    /// Rows of the tile.
+    pub(super) rows: usize,
     /// Steps of the kc block.
     pub(super) k: usize,
     /// The A panel, `k × rows`.
@@ -134,50 +134,90 @@ pub(super) struct Operands<'a> {
 /// Room for a tile that does not lie in one line, and for a vector past its end.
 pub(super) type Spill = [f32; MAX_MR * MAX_NR + MAX_NR];
 
+/// Adjacent cells of C.
+#[derive(Clone, Copy, Default)]
+struct Run {
+    /// First column in the tile.
+    at: usize,
+    /// From the row's start.
+    offset: usize,
+    /// Cells.
+    len: usize,
+}
+
+/// Where the columns of a tile lie, the same for every row; made by [`Block::place`] for that block alone.
+pub(super) struct Place {
+    /// Columns, rounded up to whole vectors.
+    width: usize,
+    /// The offset from the row's start, where the tile is whole vectors of adjacent cells.
+    direct: Option<usize>,
+    /// Else its runs, the first `count`.
+    runs: [Run; MAX_NR],
+    count: usize,
+}
+
 impl Block<'_> {
     /// The columns of C that it covers.
     pub(super) fn columns(&self) -> Range<usize> {
         self.columns.clone()
     }
 
+    /// Where columns `j` of this block lie.
+    #[inline(always)]
+    pub(super) fn place(&self, j: &Range<usize>, lanes: usize) -> Place {
+        assert!(self.columns.start <= j.start && j.end <= self.columns.end, "columns {j:?} of {:?}", self.columns);
+        let width = j.len().div_ceil(lanes) * lanes;
+        assert!(width <= MAX_NR, "a tile of {width} columns");
+        let mut place = Place { width, direct: None, runs: [Run::default(); MAX_NR], count: 0 };
+        let (offset, run) = self.places.locate(j.start);
+        if run >= j.len() && j.len() == width {
+            place.direct = Some(offset);
+            return place;
+        }
+        let mut at = 0;
+        while at < j.len() {
+            let (offset, run) = self.places.locate(j.start + at);
+            let len = run.min(j.len() - at).min(lanes);
+            place.runs[place.count] = Run { at, offset, len };
+            place.count += 1;
+            at += len;
+        }
+        place
+    }
+
     /// Runs the micro-kernel of the tile's size.
     #[inline(always)]
-    pub(super) fn tile<S: Simd>(&mut self, simd: S, operands: &Operands<'_>, spill: &mut Spill) {
-        let &Operands { at: [row, column], size: [rows, columns], k, a, b, add, bias, relu } = operands;
-        let width = columns.div_ceil(S::LANES) * S::LANES;
+    pub(super) fn tile<S: Simd>(&mut self, simd: S, place: &Place, operands: &Operands<'_>, spill: &mut Spill) {
+        let &Operands { row, rows, k, a, b, add, bias, relu } = operands;
+        let width = place.width;
         assert!(self.rows.start <= row && row + rows <= self.rows.end, "rows {row}+{rows} of {:?}", self.rows);
-        assert!(
-            self.columns.start <= column && column + columns <= self.columns.end,
-            "columns {column}+{columns} of {:?}",
-            self.columns
-        );
         assert!(a.len() >= k * rows, "the A panel has {} floats of {}", a.len(), k * rows);
         assert!(b.len() >= k * width, "the B panel has {} floats of {}", b.len(), k * width);
         assert!(bias.is_none_or(|bias| bias.len() >= rows), "a bias too short for {rows} rows");
-        assert!(rows <= MAX_MR && width <= MAX_NR, "a tile of {rows} × {width}");
         let kernel = Table::<S>::KERNELS[rows - 1][width / S::LANES - 1];
         let bias = bias.map_or(std::ptr::null(), <[f32]>::as_ptr);
         let tile = Tile { k, a: a.as_ptr(), b: b.as_ptr(), c: spill.as_mut_ptr(), stride: width, add, bias, relu };
 
-        let (offset, run) = self.places.locate(column);
-        let stride = self.places.row;
-        // SAFETY: row and column are inside this block, hence inside C.
-        let first = unsafe { self.data.add(row * stride + offset) };
-        if run >= columns && columns == width {
-            // SAFETY: operands checked above; the `rows × columns` cells at `first` are adjacent in each row, inside
-            // this block, and the block is borrowed uniquely.
-            unsafe { kernel(simd, &Tile { c: first, stride, ..tile }) };
+        if let Some(offset) = place.direct {
+            let stride = self.places.row;
+            // SAFETY: the rows are this block's (above), the columns too (`place` of this block), hence inside C.
+            let c = unsafe { self.data.add(row * stride + offset) };
+            // SAFETY: operands checked above; the `rows × width` cells at `c` are adjacent in each row, inside this
+            // block, and the block is borrowed uniquely.
+            unsafe { kernel(simd, &Tile { c, stride, ..tile }) };
             return;
         }
+        let runs = &place.runs[..place.count];
         if add {
-            self.copy_runs(simd, operands, width, |simd, cells, at| {
+            self.copy_runs(simd, [row, rows], runs, width, |simd, cells, at| {
                 simd.store(simd.load_partial(cells, 0.0), &mut spill[at..]);
             });
         }
         // SAFETY: operands checked above; `spill` holds MAX_MR × MAX_NR floats, at least `rows × width`.
         unsafe { kernel(simd, &tile) };
-        self.copy_runs(simd, operands, width, |simd, cells, at| {
-            simd.store_partial(simd.load(&spill[at..]), cells);
+        self.copy_runs(simd, [row, rows], runs, width, |simd, cells, at| match cells.len() == S::LANES {
+            true => simd.store(simd.load(&spill[at..]), cells),
+            false => cells.iter_mut().zip(&spill[at..]).for_each(|(c, x)| *c = *x),
         });
     }
 
@@ -188,29 +228,18 @@ impl Block<'_> {
     fn copy_runs<S: Simd>(
         &mut self,
         simd: S,
-        operands: &Operands<'_>,
+        [row, rows]: [usize; 2],
+        runs: &[Run],
         width: usize,
         mut f: impl FnMut(S, &mut [f32], usize),
     ) {
-        let [row, column] = operands.at;
-        let [rows, columns] = operands.size;
-        let mut runs = [(0, 0, 0); MAX_NR];
-        let mut count = 0;
-        let mut j = 0;
-        while j < columns {
-            let (offset, run) = self.places.locate(column + j);
-            let len = run.min(columns - j).min(S::LANES);
-            runs[count] = (j, offset, len);
-            count += 1;
-            j += len;
-        }
         for i in 0..rows {
-            for &(j, offset, len) in &runs[..count] {
+            for &Run { at, offset, len } in runs {
                 let start = (row + i) * self.places.row + offset;
-                // SAFETY: `tile` checked that the tile is inside this block, so these `len` adjacent cells are cells
-                // of C that the block alone holds, and `&mut self` makes the borrow unique.
+                // SAFETY: `tile` checked the rows and `place` the columns, so these `len` adjacent cells are cells of
+                // C that the block alone holds, and `&mut self` makes the borrow unique.
                 let cells = unsafe { std::slice::from_raw_parts_mut(self.data.add(start), len) };
-                f(simd, cells, i * width + j);
+                f(simd, cells, i * width + at);
             }
         }
     }

@@ -1,0 +1,35 @@
+//! What the CPUID instruction says of the data caches.
+
+use std::arch::x86_64::{__cpuid_count, CpuidResult};
+
+/// Bytes of the data caches of levels 1 to 3; 0 where the processor does not say.
+pub(crate) fn caches() -> [usize; 3] {
+    let mut found = [0; 3];
+    let vendor = leaf(0, 0);
+    // "AuthenticAMD" and its kin describe their caches in an extended leaf of the same form.
+    let amd = vendor.ecx == 0x444d_4163;
+    let (top, describe) = match amd {
+        true => (leaf(0x8000_0000, 0).eax, 0x8000_001d),
+        false => (vendor.eax, 4),
+    };
+    if top < describe {
+        return found;
+    }
+    for i in 0..16 {
+        let r = leaf(describe, i);
+        let (kind, level) = (r.eax & 31, (r.eax >> 5 & 7) as usize);
+        if kind == 0 {
+            break;
+        }
+        // 1 holds data, 3 both data and instructions.
+        if (kind == 1 || kind == 3) && (1..=3).contains(&level) {
+            let [ways, partitions, line] = [r.ebx >> 22, r.ebx >> 12 & 0x3ff, r.ebx & 0xfff].map(|x| x as usize + 1);
+            found[level - 1] = ways * partitions * line * (r.ecx as usize + 1);
+        }
+    }
+    found
+}
+
+fn leaf(leaf: u32, count: u32) -> CpuidResult {
+    __cpuid_count(leaf, count)
+}
