@@ -8,6 +8,8 @@
 //! Storages come from a pool that outlives the run: kernels need initialised memory, and zeroing it anew for every
 //! layer would cost more than many layers do.
 
+use std::time::Instant;
+
 use switchback_kernels::conv2d::{Activation, conv2d};
 use switchback_kernels::pointwise::{Pointwise, add_assign, affine, pointwise, pointwise_in_place};
 use switchback_kernels::view::Layout;
@@ -15,6 +17,7 @@ use switchback_kernels::{Maps, MapsMut, avg_pool2d, conv_transpose2d, global_poo
 
 use crate::error::{Error, Result};
 use crate::network::{Layer, Network, NodeId};
+use crate::observe::{Observed, Observer, algorithm};
 use crate::plan::{Plan, Step};
 use crate::session::Session;
 use crate::session::packed;
@@ -52,8 +55,15 @@ impl Pool {
     }
 }
 
-/// Runs `input` through `plan`.
-pub(crate) fn run(session: &Session, input: &Tensor, keep: &Keep, plan: &Plan, pool: &mut Pool) -> Result<Trace> {
+/// Runs `input` through `plan`; `observer` hears of every step.
+pub(crate) fn run(
+    session: &Session,
+    input: &Tensor,
+    keep: &Keep,
+    plan: &Plan,
+    pool: &mut Pool,
+    mut observer: Option<&mut Observer<'_>>,
+) -> Result<Trace> {
     let nodes = session.network().nodes().len();
     let mut run = Run {
         session,
@@ -65,7 +75,13 @@ pub(crate) fn run(session: &Session, input: &Tensor, keep: &Keep, plan: &Plan, p
         switches: (0..nodes).map(|_| None).collect(),
     };
     for step in &plan.steps {
+        let start = observer.is_some().then(Instant::now);
         run.step(step, pool)?;
+        if let (Some(observer), Some(start)) = (observer.as_deref_mut(), start) {
+            let Step { node, output, .. } = *step;
+            let algorithm = algorithm(&run.network.node(node).layer);
+            observer(Observed { node, output, algorithm, duration: start.elapsed() });
+        }
         for &storage in &step.free {
             pool.give(run.buffers[storage].take().expect("freed once, after it was written"));
         }

@@ -8,6 +8,7 @@
 //!
 //! The crate knows no terminal: it prints nothing, parses no arguments and keeps no global state.
 
+pub mod architecture;
 pub mod atomic;
 pub mod error;
 pub mod forward;
@@ -16,6 +17,7 @@ pub mod labels;
 pub mod model;
 pub mod network;
 pub mod npy;
+pub mod observe;
 pub mod occlusion;
 pub mod picture;
 pub mod plan;

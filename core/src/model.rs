@@ -24,7 +24,7 @@ pub struct Model {
     pub path: PathBuf,
     /// The file's bytes.
     pub bytes: Bytes,
-    /// `onnx` or `safetensors`.
+    /// `onnx`, `safetensors`, or `architecture` where weights are random.
     pub format: &'static str,
 }
 

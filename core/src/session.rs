@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::forward::{self, Pool};
 use crate::model::Model;
 use crate::network::{Layer, Network, NodeId};
+use crate::observe::Observer;
 use crate::plan::Plan;
 use crate::tensor::Tensor;
 use crate::trace::{Keep, Trace};
@@ -66,6 +67,18 @@ impl Session {
     /// `Error::Input` for another shape; `Error::Memory` before anything is computed; `Error::Model`,
     /// `Error::Invalid` where weights, activations or the input are not finite.
     pub fn run(&self, input: &Tensor, keep: &Keep) -> Result<Trace> {
+        self.run_with(input, keep, None)
+    }
+
+    /// The same; `observer` hears of every step and how long it took.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub fn run_observed(&self, input: &Tensor, keep: &Keep, observer: &mut Observer<'_>) -> Result<Trace> {
+        self.run_with(input, keep, Some(observer))
+    }
+
+    fn run_with(&self, input: &Tensor, keep: &Keep, observer: Option<&mut Observer<'_>>) -> Result<Trace> {
         let shape = self.network().input_shape();
         let fits = input.shape == shape && input.batch > 0 && input.data.len() == input.batch * shape.len();
         if !fits {
@@ -80,7 +93,8 @@ impl Session {
             }
         }
         let mut pool = self.pools.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        let trace = forward::run(self, input, keep, &plan, &mut pool).map_err(|e| e.in_model(&self.model.path))?;
+        let trace =
+            forward::run(self, input, keep, &plan, &mut pool, observer).map_err(|e| e.in_model(&self.model.path))?;
         pool.end();
         self.pools.lock().unwrap_or_else(PoisonError::into_inner).push(pool);
         Ok(trace)

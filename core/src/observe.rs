@@ -1,0 +1,68 @@
+//! What a run does, step by step, for whoever measures it. A run that nobody observes reads no clock.
+
+use std::time::Duration;
+
+use crate::network::{Layer, NodeId};
+
+/// One step of a run: a layer, with whatever ran fused behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Observed {
+    /// The node whose layer ran.
+    pub node: NodeId,
+    /// The node whose tensor came out: `node` itself, or the last layer that ran fused with it.
+    pub output: NodeId,
+    /// How it was computed: see [`algorithm`].
+    pub algorithm: &'static str,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// Called after every step of an observed run.
+pub type Observer<'a> = dyn FnMut(Observed) + 'a;
+
+/// The word for how `layer` is computed: `gemm` for a pointwise convolution, whose maps are the matrix already,
+/// `im2col` for any other; `rows` and `columns` for a linear layer by the way its weights lie; else `direct`.
+pub fn algorithm(layer: &Layer) -> &'static str {
+    match layer {
+        Layer::Conv2d { geometry, .. } if geometry.kernel == [1, 1] => "gemm",
+        Layer::Conv2d { .. } | Layer::ConvTranspose2d { .. } => "im2col",
+        Layer::Linear { transposed: true, .. } => "rows",
+        Layer::Linear { transposed: false, .. } => "columns",
+        _ => "direct",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use switchback_kernels::Cpu;
+
+    use super::*;
+    use crate::architecture::{Name, build};
+    use crate::session::Session;
+    use crate::tensor::Tensor;
+
+    #[test]
+    fn every_step_is_heard_of_and_the_numbers_stay_the_same() {
+        let session = Session::new(Arc::new(build(Name::ResNet18, 1)), Cpu::new(1), None).unwrap();
+        let network = session.network();
+        let shape = network.input_shape();
+        let input = Tensor::single(shape, (0..shape.len()).map(|i| (i % 9) as f32 - 4.0).collect());
+        let plain = session.run(&input, &session.keep_scores()).unwrap();
+        let mut seen: Vec<Observed> = Vec::new();
+        let start = Instant::now();
+        let trace = session.run_observed(&input, &session.keep_scores(), &mut |o| seen.push(o)).unwrap();
+        let whole = start.elapsed();
+        assert_eq!(trace.tensor(network.scores()), plain.tensor(network.scores()));
+        let steps: Duration = seen.iter().map(|o| o.duration).sum();
+        assert!(steps <= whole && steps > whole / 2, "{steps:?} of {whole:?}");
+        let ran = |name: &str| *seen.iter().find(|o| network.node(o.node).name == name).unwrap();
+        assert_eq!(network.node(ran("conv1").output).name, "conv1/relu");
+        assert_eq!(network.node(ran("conv3_1/shortcut").output).name, "conv3_1/shortcut/norm");
+        assert_eq!((ran("conv1").algorithm, ran("conv3_1/shortcut").algorithm), ("im2col", "gemm"));
+        assert_eq!((ran("fc").algorithm, ran("pool1").algorithm), ("rows", "direct"));
+        assert_eq!(seen.last().unwrap().output, network.scores());
+    }
+}
