@@ -17,6 +17,20 @@ use crate::view::{Maps, MapsMut, PlaneMut};
 /// that counts gives 0.
 ///
 /// `input` must hold what the window reads.
+///
+/// # Example
+///
+/// ```
+/// use switchback_kernels::avg_pool2d::avg_pool2d;
+/// use switchback_kernels::{Cpu, Geometry, Maps, MapsMut};
+///
+/// let x = [1.0, 2.0, 3.0, 4.0]; // a map of 2 × 2
+/// let mut y = [0.0; 4];
+/// let geometry = Geometry { kernel: [1, 2], stride: [1, 1], dilation: [1, 1], pads: [0, 1, 0, 0] };
+/// let (input, out) = (Maps::new(&x, 1, 1, [2, 2]), MapsMut::new(&mut y, 1, 1, [2, 2]));
+/// avg_pool2d(&Cpu::new(1), &geometry, false, input, out);
+/// assert_eq!(y, [1.0, 1.5, 3.0, 3.5]); // the left column of padding does not count
+/// ```
 pub fn avg_pool2d(cpu: &Cpu, geometry: &Geometry, count_include_pad: bool, input: Maps<'_>, out: MapsMut<'_>) {
     check_pool(geometry, input.full(), out.full());
     assert_eq!((input.batch(), input.channels()), (out.layout().batch, out.layout().channels), "images, channels");

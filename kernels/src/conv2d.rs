@@ -94,6 +94,26 @@ pub fn pack(cpu: &Cpu, conv: &Conv2d, weights: Weights<'_>, scale: Option<&[f32]
 ///
 /// `bias` is one number an output channel; it and the activation are fused into the store. `input` and `out` are
 /// batches of the same number of images.
+///
+/// # Example
+///
+/// One 2×2 filter of ones over a 3×3 map sums each square of four cells.
+///
+/// ```
+/// use switchback_kernels::conv2d::{self, Activation, Conv2d, conv2d};
+/// use switchback_kernels::{Cpu, Dtype, Geometry, Maps, MapsMut, Weights};
+///
+/// let cpu = Cpu::new(1);
+/// let conv = Conv2d { in_channels: 1, out_channels: 1, groups: 1, geometry: Geometry::square(2, 1, 0) };
+/// let filters: Vec<u8> = [1.0f32; 4].iter().flat_map(|w| w.to_le_bytes()).collect();
+/// let packed = conv2d::pack(&cpu, &conv, Weights::new(&filters, Dtype::F32), None);
+///
+/// let x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0];
+/// let mut y = [0.0; 4];
+/// let (input, out) = (Maps::new(&x, 1, 1, [3, 3]), MapsMut::new(&mut y, 1, 1, [2, 2]));
+/// conv2d(&cpu, &conv, &packed, Some(&[-20.0]), Activation::Relu, input, out);
+/// assert_eq!(y, [0.0, 0.0, 4.0, 8.0]);
+/// ```
 pub fn conv2d(
     cpu: &Cpu,
     conv: &Conv2d,

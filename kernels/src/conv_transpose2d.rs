@@ -48,6 +48,27 @@ const BAND: usize = 1 << 20;
 ///
 /// Signal cells outside `signal.window()` are zero. The exact output size is `out.full()`. `bias` is one number a
 /// channel of `out`.
+///
+/// # Example
+///
+/// Each cell of the signal spreads the filter, times itself; where the copies overlap they add up.
+///
+/// ```
+/// use switchback_kernels::conv2d::Conv2d;
+/// use switchback_kernels::conv_transpose2d::{self, conv_transpose2d};
+/// use switchback_kernels::{Cpu, Dtype, Geometry, Maps, MapsMut, Weights};
+///
+/// let cpu = Cpu::new(1);
+/// let geometry = Geometry { kernel: [1, 2], stride: [1, 1], dilation: [1, 1], pads: [0; 4] };
+/// let conv = Conv2d { in_channels: 1, out_channels: 1, groups: 1, geometry };
+/// let filters: Vec<u8> = [1.0f32, 10.0].iter().flat_map(|w| w.to_le_bytes()).collect();
+/// let packed = conv_transpose2d::pack(&cpu, &conv, Weights::new(&filters, Dtype::F32));
+///
+/// let mut x = [0.0; 3];
+/// let (signal, out) = (Maps::new(&[1.0, 2.0], 1, 1, [1, 2]), MapsMut::new(&mut x, 1, 1, [1, 3]));
+/// conv_transpose2d(&cpu, &conv, &packed, None, signal, out);
+/// assert_eq!(x, [1.0, 12.0, 20.0]);
+/// ```
 pub fn conv_transpose2d(
     cpu: &Cpu,
     conv: &Conv2d,

@@ -128,6 +128,19 @@ impl<'a> MatrixMut<'a> {
 }
 
 /// c = a·b, or c += a·b where `accumulate`.
+///
+/// # Example
+///
+/// ```
+/// use switchback_kernels::Cpu;
+/// use switchback_kernels::gemm::{Matrix, MatrixMut, gemm};
+///
+/// let a = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]; // 2 × 3
+/// let b = [1.0, 0.0, 0.0, 1.0, 1.0, 1.0]; // 3 × 2
+/// let mut c = [0.0; 4];
+/// gemm(&Cpu::new(1), Matrix::new(&a, 2, 3), Matrix::new(&b, 3, 2), MatrixMut::new(&mut c, 2, 2), false);
+/// assert_eq!(c, [4.0, 5.0, 10.0, 11.0]);
+/// ```
 pub fn gemm(cpu: &Cpu, a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, accumulate: bool) {
     let packed = PackedA::new(cpu, a.rows(), a.columns(), |i, k| a.data()[a.offset(i, k)]);
     gemm_packed(cpu, &packed, b, c, accumulate);

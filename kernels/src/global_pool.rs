@@ -9,6 +9,20 @@ use crate::view::Maps;
 /// `out` is `batch × channels`; the sum of each map runs in a fixed order.
 ///
 /// `input` must hold whole maps of at least one cell.
+///
+/// # Example
+///
+/// ```
+/// use switchback_kernels::global_pool::{global_avg_pool, global_max_pool};
+/// use switchback_kernels::{Cpu, Maps};
+///
+/// let x = [1.0, 2.0, 3.0, 6.0, /* the second map */ 0.0, 0.0, 9.0, 3.0];
+/// let (maps, mut y, mut places) = (Maps::new(&x, 1, 2, [2, 2]), [0.0; 2], [0u32; 2]);
+/// global_avg_pool(&Cpu::new(1), maps, &mut y);
+/// assert_eq!(y, [3.0, 3.0]);
+/// global_max_pool(&Cpu::new(1), maps, &mut y, Some(&mut places));
+/// assert_eq!((y, places), ([6.0, 9.0], [3, 2]));
+/// ```
 pub fn global_avg_pool(cpu: &Cpu, input: Maps<'_>, out: &mut [f32]) {
     check(input, out.len());
     let maps: Vec<_> = out.iter_mut().enumerate().collect();

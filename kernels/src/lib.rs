@@ -21,6 +21,11 @@
 //!
 //! At one level, one thread and many, a window and the whole map, give the same bits.
 
+/// The example of the crate's README, compiled.
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+pub struct Readme;
+
 pub mod aligned;
 pub mod avg_pool2d;
 mod caches;

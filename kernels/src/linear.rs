@@ -34,6 +34,21 @@ impl Linear {
 }
 
 /// y = act(W·x + bias): `x` is `batch × inputs`, `y` is `batch × outputs`.
+///
+/// # Example
+///
+/// ```
+/// use switchback_kernels::conv2d::Activation;
+/// use switchback_kernels::linear::{Linear, linear};
+/// use switchback_kernels::{Cpu, Dtype, Weights};
+///
+/// let layer = Linear { inputs: 3, outputs: 2, transposed: true };
+/// let bytes: Vec<u8> = [1.0f32, 2.0, 3.0, -1.0, -1.0, -1.0].iter().flat_map(|w| w.to_le_bytes()).collect();
+/// let mut y = [0.0; 2];
+/// let weights = Weights::new(&bytes, Dtype::F32);
+/// linear(&Cpu::new(1), &layer, weights, Some(&[0.5, 0.5]), Activation::Relu, &[1.0, 1.0, 1.0], &mut y);
+/// assert_eq!(y, [6.5, 0.0]);
+/// ```
 pub fn linear(
     cpu: &Cpu,
     linear: &Linear,

@@ -37,6 +37,19 @@ impl Lrn {
 }
 
 /// Computes every cell of `out.window()`; `input` must hold it.
+///
+/// # Example
+///
+/// ```
+/// use switchback_kernels::lrn::{Lrn, lrn};
+/// use switchback_kernels::{Cpu, Maps, MapsMut};
+///
+/// let x = [3.0, 0.0, 4.0]; // three maps of one cell
+/// let mut y = [0.0; 3];
+/// let rule = Lrn { size: 3, alpha: 3.0, beta: 0.5, k: 0.0 };
+/// lrn(&Cpu::new(1), &rule, Maps::new(&x, 1, 3, [1, 1]), MapsMut::new(&mut y, 1, 3, [1, 1]));
+/// assert_eq!(y, [1.0, 0.0, 1.0]); // 3 / √(3² + 0²), 0 / √(3² + 0² + 4²), 4 / √(0² + 4²)
+/// ```
 pub fn lrn(cpu: &Cpu, lrn: &Lrn, input: Maps<'_>, mut out: MapsMut<'_>) {
     let layout = out.layout();
     let input = cover(input, layout);

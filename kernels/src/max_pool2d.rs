@@ -17,6 +17,22 @@ use crate::view::{Maps, MapsMut, PlaneMut};
 /// Computes every cell of `out.window()` and, where asked, its switch (`switches` has `out`'s extents and window).
 ///
 /// `input` must hold what the window reads. A window of more than 256 cells has no switches.
+///
+/// # Example
+///
+/// ```
+/// use switchback_kernels::max_pool2d::max_pool2d;
+/// use switchback_kernels::{Cpu, Geometry, Maps, MapsMut};
+///
+/// let x = [1.0, 4.0, 2.0, 0.0,
+///          3.0, 2.0, 1.0, 5.0];
+/// let (mut y, mut switches) = ([0.0; 2], [0u8; 2]);
+/// let (input, out) = (Maps::new(&x, 1, 1, [2, 4]), MapsMut::new(&mut y, 1, 1, [1, 2]));
+/// let places = MapsMut::new(&mut switches, 1, 1, [1, 2]);
+/// max_pool2d(&Cpu::new(1), &Geometry::square(2, 2, 0), input, out, Some(places));
+/// assert_eq!(y, [4.0, 5.0]);
+/// assert_eq!(switches, [1, 3]); // top right, bottom right
+/// ```
 pub fn max_pool2d(
     cpu: &Cpu,
     geometry: &Geometry,

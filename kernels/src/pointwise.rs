@@ -21,6 +21,18 @@ pub enum Pointwise {
 }
 
 /// `out` = f(`input`) over `out.window()`, which `input` must hold.
+///
+/// # Example
+///
+/// ```
+/// use switchback_kernels::pointwise::{Pointwise, pointwise};
+/// use switchback_kernels::{Cpu, Maps, MapsMut};
+///
+/// let x = [-1.0, 0.0, 2.0];
+/// let mut y = [0.0; 3];
+/// pointwise(&Cpu::new(1), Pointwise::Relu, Maps::new(&x, 1, 1, [1, 3]), MapsMut::new(&mut y, 1, 1, [1, 3]));
+/// assert_eq!(y, [0.0, 0.0, 2.0]);
+/// ```
 pub fn pointwise(cpu: &Cpu, f: Pointwise, input: Maps<'_>, out: MapsMut<'_>) {
     map_two(cpu, input, out, f);
 }

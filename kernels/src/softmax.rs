@@ -12,6 +12,17 @@ use crate::simd::{Simd, SimdOp};
 /// Over groups of `len` numbers that lie `stride` apart: `data` is `outer × len × stride`, and for each outer index
 /// and each of the `stride` places the `len` numbers are normalised. (`stride` 1: rows. Per place of a map: len = channels,
 /// stride = height · width.)
+///
+/// # Example
+///
+/// ```
+/// use switchback_kernels::Cpu;
+/// use switchback_kernels::softmax::softmax;
+///
+/// let mut x = [1.0, 1.0, 1.0, 1.0, /* the second row */ 0.0, f32::NEG_INFINITY, 0.0, f32::NEG_INFINITY];
+/// softmax(&Cpu::new(1), &mut x, 4, 1);
+/// assert_eq!(x, [0.25, 0.25, 0.25, 0.25, 0.5, 0.0, 0.5, 0.0]);
+/// ```
 pub fn softmax(cpu: &Cpu, data: &mut [f32], len: usize, stride: usize) {
     run::<false>(cpu, data, len, stride);
 }

@@ -15,6 +15,20 @@ use crate::view::{Maps, MapsMut, PlaneMut};
 /// window; `switches` must be present wherever `signal` is.
 ///
 /// A value whose switch names padding, or a cell outside of `out.window()`, is dropped.
+///
+/// # Example
+///
+/// ```
+/// use switchback_kernels::unpool2d::unpool2d;
+/// use switchback_kernels::{Cpu, Geometry, Maps, MapsMut};
+///
+/// let (signal, switches) = ([4.0, 5.0], [1u8, 3]);
+/// let mut x = [0.0; 8];
+/// let (signal, switches) = (Maps::new(&signal, 1, 1, [1, 2]), Maps::new(&switches, 1, 1, [1, 2]));
+/// unpool2d(&Cpu::new(1), &Geometry::square(2, 2, 0), signal, switches, MapsMut::new(&mut x, 1, 1, [2, 4]));
+/// assert_eq!(x, [0.0, 4.0, 0.0, 0.0,
+///                0.0, 0.0, 0.0, 5.0]);
+/// ```
 pub fn unpool2d(cpu: &Cpu, geometry: &Geometry, signal: Maps<'_>, switches: Maps<'_, u8>, out: MapsMut<'_>) {
     check_pool(geometry, out.full(), signal.full());
     let extents = (signal.batch(), signal.channels());

@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""Switchback beside public engines: one command installs them, makes the networks, and times all in turn.
+
+    benches/rivals/run.py                  everything: set up, build, networks and products, tables into the two READMEs
+    benches/rivals/run.py setup            only installs, builds and makes the networks
+    benches/rivals/run.py networks --only squeezenet1.1 --engines ours,ort,ncnn --threads 2 --batch 1 --rounds 5
+    benches/rivals/run.py products         matrix products: ours, matrixmultiply, gemm, NumPy, PyTorch
+    benches/rivals/run.py attribute        projection and occlusion beside Captum
+
+`--dir` (or SWITCHBACK_RIVALS) names the scratch folder; without it that is in the user's cache. See ../README.md for the method.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+
+import environment
+import networks
+import report
+
+NAMES = ("squeezenet1.1", "alexnet", "zfnet", "googlenet", "resnet18", "resnet50", "vgg16")
+ALL = ["ours", "ours-f16", "ort", "openvino", "ncnn", "torch", "tract", "rten"]
+
+
+def listed(kind=str):
+    return lambda text: [kind(part) for part in text.split(",")]
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="?", default="all", choices=["all", "setup", "networks", "products", "attribute"])
+    parser.add_argument("--dir", default=environment.default_folder(), help="the scratch folder")
+    parser.add_argument("--only", type=listed(), default=list(NAMES), help="networks, parted by commas")
+    parser.add_argument("--engines", type=listed(), default=ALL, help=f"of {','.join(ALL)},torch-cl,torch-compile")
+    parser.add_argument("--threads", type=listed(int), default=[2, 1])
+    parser.add_argument("--batch", type=listed(int), default=[1, 8])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=0.5, help="of each engine in each round")
+    parser.add_argument("--ours", default=environment.ROOT / "target/release/examples/time_forward", help="the built example")
+    parser.add_argument("--json", help="writes every round here")
+    parser.add_argument("--write", action="store_true", help="puts the tables into README.md and benches/README.md")
+    return parser.parse_args()
+
+
+def log(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def run_networks(env, args):
+    env.make_models(args.only)
+    results = []
+    for name in args.only:
+        for batch in args.batch:
+            for threads in args.threads:
+                log(f"{name}, batch {batch}, {threads} thread(s)")
+                row = networks.compare(env, name, args.engines, threads, batch, args.rounds, args.seconds, args.ours, log)
+                results.append({"name": name, "threads": threads, "batch": batch, "engines": row})
+                for engine, cell in row.items():
+                    if "ms" in cell:
+                        log(f"  {engine:12} {cell['ms']:9.2f} ms   {min(cell['rounds']):.2f}–{max(cell['rounds']):.2f}"
+                            f"   relative L2 {cell['error']:.1e}")
+    return results
+
+
+def main():
+    args = parse()
+    env = environment.Environment(args.dir)
+    if args.what in ("all", "setup"):
+        env.set_up(args.only)
+        environment.build_ours()
+    if args.what == "setup":
+        return
+    sections, raw = [], {"machine": report.machine(), "date": report.today()}
+    if args.what in ("all", "networks"):
+        raw["networks"] = run_networks(env, args)
+        sections.append(report.networks(raw["networks"]))
+    head = f"{report.today()}, {report.machine()}. {report.versions(env)}. f32, 224×224, random weights; median of {args.rounds} rounds in turn."
+    text = "\n\n".join([head, *sections])
+    print(text)
+    if args.json:
+        with open(args.json, "w") as file:
+            json.dump(raw, file, indent=1)
+    if args.write or args.what == "all":
+        for file in ("README.md", "benches/README.md"):
+            report.insert(environment.ROOT / file, text)
+
+
+if __name__ == "__main__":
+    start = time.time()
+    main()
+    log(f"{time.time() - start:.0f} s; load {os.getloadavg()[0]:.1f}")
