@@ -153,7 +153,7 @@ impl Error {
     /// An [`Error::Io`] for `path`, to be used with `map_err`.
     pub fn io(doing: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Error {
         let path = path.as_ref().to_owned();
-        move |source| Error::Io { path, doing, source }
+        move |source| Error::Io { path, doing, source: plain(source) }
     }
 
     /// An [`Error::Format`] for `path`.
@@ -204,6 +204,12 @@ impl Error {
     }
 }
 
+/// `error` without the name of a temporary file around it: the message names the file that was asked for.
+fn plain(error: io::Error) -> io::Error {
+    let inner = error.get_ref().and_then(|e| e.source()?.downcast_ref::<io::Error>()?.raw_os_error());
+    inner.map_or(error, io::Error::from_raw_os_error)
+}
+
 fn show(path: &Path) -> String {
     escape(&path.to_string_lossy()).into_owned()
 }
@@ -231,7 +237,9 @@ fn layer_message(wanted: &str, near: &[String], ambiguous: bool) -> String {
     let names: Vec<_> = near.iter().map(|n| escape(n).into_owned()).collect();
     let wanted = escape(wanted);
     match (ambiguous, names.is_empty()) {
-        (true, _) => format!("\"{wanted}\" is part of several layers: {}", names.join(", ")),
+        (true, _) => {
+            format!("\"{wanted}\" is part of several layers, give more of the name: {}", names.join(", "))
+        }
         (false, true) => format!("no layer \"{wanted}\"; `switchback layers` lists them"),
         (false, false) => format!("no layer \"{wanted}\"; near names: {}", names.join(", ")),
     }

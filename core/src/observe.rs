@@ -17,8 +17,8 @@ pub struct Observed {
     pub duration: Duration,
 }
 
-/// Called after every step of an observed run.
-pub type Observer<'a> = dyn FnMut(Observed) + 'a;
+/// Called after every step of an observed run, on the thread that runs it.
+pub type Observer<'a> = dyn FnMut(Observed) + Send + 'a;
 
 /// The word for how `layer` is computed: `gemm` for a pointwise convolution, whose maps are the matrix already,
 /// `im2col` for any other; `rows` and `columns` for a linear layer by the way its weights lie; else `direct`.

@@ -57,6 +57,9 @@ impl Picture {
         if reader.format().is_none() {
             return Err(wrong("not a picture: JPEG, PNG, WebP, BMP, GIF and TIFF are read".into()));
         }
+        if is_empty(bytes) {
+            return Err(wrong("a picture of 0×0 pixels has nothing to show".into()));
+        }
         let mut limits = Limits::no_limits();
         limits.max_alloc = Some(8 * MOST_PIXELS as u64);
         reader.limits(limits);
@@ -65,7 +68,7 @@ impl Picture {
         let (width, height) = decoder.dimensions();
         let (width, height) = (width as usize, height as usize);
         if width == 0 || height == 0 {
-            return Err(wrong(format!("a picture of {width}×{height} pixels has nothing to show")));
+            return Err(wrong("a picture of 0×0 pixels has nothing to show".into()));
         }
         if width.max(height) > MOST_SIDE || width * height > MOST_PIXELS {
             return Err(wrong(format!(
@@ -120,6 +123,17 @@ impl Picture {
             .map_err(|e| refused(e.to_string()))?;
         Ok(png)
     }
+}
+
+/// Whether the header of a PNG, BMP or GIF says that there are no columns or no rows, which decoders report in other words.
+fn is_empty(bytes: &[u8]) -> bool {
+    let (at, side) = match bytes {
+        [0x89, b'P', b'N', b'G', ..] => (16, 4),
+        [b'B', b'M', ..] => (18, 4),
+        [b'G', b'I', b'F', ..] => (6, 2),
+        _ => return false,
+    };
+    bytes.get(at..at + 2 * side).is_some_and(|sides| sides.chunks(side).any(|n| n.iter().all(|&b| b == 0)))
 }
 
 /// Colour and grey JPEGs by the decoder whose chroma upsampling is nearest to libjpeg's, with which networks were
@@ -202,7 +216,19 @@ mod tests {
         };
         let huge = Picture::decode(name, &header(100_000, 100_000)).unwrap_err().to_string();
         assert!(huge.contains("100000×100000") && huge.contains("too large") && huge.contains("\\u{1b}"), "{huge}");
-        assert!(Picture::decode(name, &header(0, 0)).is_err());
+        let bmp = |sides: [u32; 2]| {
+            let mut bmp = b"BM\x36\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0".to_vec();
+            sides.iter().for_each(|n| bmp.extend(n.to_le_bytes()));
+            bmp.extend(b"\x01\0\x18\0");
+            bmp.resize(54, 0);
+            bmp
+        };
+        for empty in [header(0, 0), header(3, 0), bmp([0, 0]), bmp([5, 0]), b"GIF89a\0\0\0\0\0\0\0;".to_vec()] {
+            let none = Picture::decode(name, &empty).unwrap_err().to_string();
+            assert!(none.contains("0×0 pixels has nothing"), "{none}");
+        }
+        let huge = Picture::decode(name, &bmp([100_000, 100_000])).unwrap_err().to_string();
+        assert!(huge.contains("too large"), "{huge}");
         assert!(Picture::decode(name, b"hello").unwrap_err().to_string().contains("not a picture"));
         assert!(Picture::decode(name, b"").is_err());
         let whole = std::fs::read(golden("pictures/rgb.png")).unwrap();

@@ -98,7 +98,7 @@ impl Preprocess {
     /// [`Error::Io`]; [`Error::Format`] with line and key.
     pub fn from_toml(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-        let record: Self = toml::from_str(&text).map_err(|e| Error::format(path, e.to_string()))?;
+        let record: Self = toml::from_str(&text).map_err(|e| Error::format(path, in_line(&text, &e)))?;
         let sound = record.crop_ratio > 0.0
             && record.crop_ratio <= 1.0
             && record.scale > 0.0
@@ -260,6 +260,20 @@ fn check_channels(input: Shape) -> Result<()> {
     }
 }
 
+/// What is wrong with a TOML file, in one line that shows where.
+fn in_line(text: &str, error: &toml::de::Error) -> String {
+    let what = error.message().trim();
+    // Of a key that is missing the span is the whole file.
+    match error.span().filter(|s| s.start > 0 || !what.starts_with("missing")) {
+        None => what.to_owned(),
+        Some(span) => {
+            let number = text.get(..span.start).map_or(0, |before| before.matches('\n').count());
+            let line = text.lines().nth(number).unwrap_or("").trim();
+            format!("line {} `{line}`: {what}", number + 1)
+        }
+    }
+}
+
 /// Rec. 601 luma in 16-bit fixed point, as Pillow's mode `L`.
 fn luma(p: &[u8]) -> u8 {
     ((u32::from(p[0]) * 19595 + u32::from(p[1]) * 38470 + u32::from(p[2]) * 7471 + 0x8000) >> 16) as u8
@@ -396,11 +410,13 @@ mod tests {
             (good.replace("scale = 255", "sacle = 255"), "sacle"),
             (good.replace("[1, 2, 3]", "[1, 2]"), "mean"),
             (good.replace("0.875", "0"), "crop_ratio"),
-            (good.replace("\"cover\"", "\"contain\""), "contain"),
+            (good.replace("\"cover\"", "\"contain\""), "line 1 `resize = \"contain\"`: unknown variant"),
+            (good.replace("order = \"BGR\"\n", ""), "missing field `order`"),
+            (good.replace("0.875", "0.875.1"), "line 2 `crop_ratio"),
         ] {
             std::fs::write(&path, &text).unwrap();
             let error = Preprocess::from_toml(&path).unwrap_err().to_string();
-            assert!(error.contains(word), "{error}");
+            assert!(error.contains(word) && !error.contains("\\n"), "{error}");
         }
     }
 

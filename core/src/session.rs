@@ -93,8 +93,8 @@ impl Session {
             }
         }
         let mut pool = self.pools.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        let trace =
-            forward::run(self, input, keep, &plan, &mut pool, observer).map_err(|e| e.in_model(&self.model.path))?;
+        let trace = self.cpu.threads.inside(|| forward::run(self, input, keep, &plan, &mut pool, observer));
+        let trace = trace.map_err(|e| e.in_model(&self.model.path))?;
         pool.end();
         self.pools.lock().unwrap_or_else(PoisonError::into_inner).push(pool);
         Ok(trace)

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
@@ -12,6 +13,8 @@ use rayon::prelude::*;
 pub struct Threads {
     pool: Option<Arc<rayon::ThreadPool>>,
     count: usize,
+    /// Whether a run keeps the pool's threads awake.
+    kept_awake: Arc<AtomicBool>,
 }
 
 impl Threads {
@@ -25,12 +28,37 @@ impl Threads {
             .flatten()
             .map(Arc::new);
         let count = if pool.is_some() { count } else { 1 };
-        Self { pool, count }
+        Self { pool, count, kept_awake: Arc::default() }
     }
 
     /// How many threads share the work.
     pub fn count(&self) -> usize {
         self.count
+    }
+
+    /// `f` on one of the pool's threads, with the others kept awake until it returns: a run of many short kernels
+    /// otherwise spends its time on putting threads to sleep and waking them up.
+    pub fn inside<R: Send>(&self, f: impl FnOnce() -> R + Send) -> R {
+        let Some(pool) = &self.pool else { return f() };
+        if pool.current_thread_index().is_some() {
+            return f();
+        }
+        // One run at a time keeps the threads awake: two that wait for each other's keepers would wait for ever.
+        if self.kept_awake.swap(true, Ordering::Acquire) {
+            return pool.install(f);
+        }
+        let _free = Set { flag: &self.kept_awake, to: false };
+        pool.install(|| {
+            let owner = rayon::current_thread_index();
+            let done = AtomicBool::new(false);
+            rayon::scope(|scope| {
+                let _done = Set { flag: &done, to: true };
+                for _ in 1..self.count {
+                    scope.spawn(|_| keep_awake(owner, &done));
+                }
+                f()
+            })
+        })
     }
 
     /// `f` for every item, in any order and on any thread.
@@ -68,8 +96,81 @@ impl Threads {
     }
 }
 
+/// Gives `flag` its value when it goes, also on the way out of a panic.
+struct Set<'a> {
+    flag: &'a AtomicBool,
+    to: bool,
+}
+
+impl Drop for Set<'_> {
+    fn drop(&mut self) {
+        self.flag.store(self.to, Ordering::Release);
+    }
+}
+
+/// Takes tasks until `done`. The thread that will say so, `owner`, must not wait here for itself.
+fn keep_awake(owner: Option<usize>, done: &AtomicBool) {
+    /// Looks for work before the thread offers its core to others.
+    const PATIENCE: usize = 64;
+    let mut idle = 0;
+    while !done.load(Ordering::Acquire) && rayon::current_thread_index() != owner {
+        match rayon::yield_now() {
+            Some(rayon::Yield::Executed) => idle = 0,
+            _ if idle < PATIENCE => {
+                idle += 1;
+                std::hint::spin_loop();
+            }
+            _ => std::thread::yield_now(),
+        }
+    }
+}
+
 impl fmt::Debug for Threads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Threads({})", self.count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    fn sum(threads: &Threads, n: usize) -> usize {
+        threads.map((0..n).collect(), |i| i).into_iter().sum()
+    }
+
+    #[test]
+    fn work_inside_is_done_by_all_and_nested_calls_end() {
+        for count in [1, 2, 3, 8] {
+            let threads = Threads::new(count);
+            for _ in 0..200 {
+                let found = threads.inside(|| {
+                    let nested: Vec<usize> = threads.map(vec![10, 20, 30], |n| threads.inside(|| sum(&threads, n)));
+                    sum(&threads, 100) + nested.iter().sum::<usize>()
+                });
+                assert_eq!(found, 4950 + 45 + 190 + 435, "{count} threads");
+            }
+        }
+    }
+
+    #[test]
+    fn callers_on_several_threads_do_not_wait_for_each_other_for_ever() {
+        let threads = Threads::new(3);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..200).for_each(|_| assert_eq!(threads.inside(|| sum(&threads, 50)), 1225)));
+            }
+        });
+    }
+
+    #[test]
+    fn a_panic_inside_comes_out_and_leaves_the_pool_whole() {
+        let threads = Threads::new(2);
+        let panicked = catch_unwind(AssertUnwindSafe(|| threads.inside(|| panic!("on purpose"))));
+        assert!(panicked.is_err());
+        assert!(!threads.kept_awake.load(Ordering::Acquire));
+        assert_eq!(threads.inside(|| sum(&threads, 10)), 45);
     }
 }

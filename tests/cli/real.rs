@@ -72,3 +72,23 @@ fn a_converted_model_gives_the_same_numbers() {
     let document = run(&["classify", "-m", &file, &photo, "--json"]).json();
     assert_eq!(document["preprocess"]["order"], "BGR", "the record travels inside the file");
 }
+
+#[test]
+fn the_layers_of_the_examples_are_those_of_the_model() {
+    let Some((model, _)) = data() else { return };
+    let document = run(&["layers", "-m", &model, "--json"]).json();
+    let names: Vec<&str> = document["layers"].as_array().unwrap().iter().map(|l| l["name"].as_str().unwrap()).collect();
+    let mut found = 0;
+    for words in [&["--help"][..], &["project", "--help"], &["features", "--help"], &["occlude", "--help"]] {
+        let help = run(words).text();
+        for line in help.lines().filter(|l| l.contains("switchback ") && l.contains("squeezenet1.1.onnx")) {
+            let mut parts = line.split_whitespace().skip_while(|w| *w != "-l").skip(1);
+            let Some(layer) = parts.next().filter(|l| !l.contains('#')) else { continue };
+            let exact = names.contains(&layer);
+            let holds = names.iter().filter(|n| n.contains(layer)).count();
+            assert!(exact || holds == 1, "{layer} is part of {holds} names: {line}");
+            found += 1;
+        }
+    }
+    assert!(found >= 5, "{found} examples");
+}

@@ -41,7 +41,7 @@ const EXAMPLES: &str = "\
 Examples:
   switchback layers   -m squeezenet1.1.onnx
   switchback classify -m squeezenet1.1.onnx cat.jpg
-  switchback project  -m squeezenet1.1.onnx cat.jpg -l fire9/concat --top 9 -o cat.png
+  switchback project  -m squeezenet1.1.onnx cat.jpg -l fire9/concat_1 --top 9 -o cat.png
   switchback occlude  -m squeezenet1.1.onnx cat.jpg --class 'Egyptian cat' -o heat.png
 
 `switchback models` says where public models live. Every command has its own --help.";

@@ -24,7 +24,7 @@ use super::table::{Align, Table};
 /// All maps share one scale, printed with them. -o F.npy writes the numbers as they are, float32 (C, H, W).
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  switchback features -m squeezenet1.1.onnx cat.jpg -l conv1\n  switchback features -m squeezenet1.1.onnx cat.jpg -l fire9/concat -c 0-63 -o maps.png\n  switchback features -m squeezenet1.1.onnx cat.jpg -l '#2' -o maps.npy"
+    after_help = "Examples:\n  switchback features -m squeezenet1.1.onnx cat.jpg -l conv1_1\n  switchback features -m squeezenet1.1.onnx cat.jpg -l fire9/concat_1 -c 0-63 -o maps.png\n  switchback features -m squeezenet1.1.onnx cat.jpg -l '#2' -o maps.npy"
 )]
 pub(crate) struct Arguments {
     /// Pictures, folders of pictures, .npy tensors, or - for stdin

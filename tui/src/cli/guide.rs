@@ -16,7 +16,7 @@ nothing to do without a command; the browser is not in this version. Try, in thi
   switchback doctor   squeezenet1.1.onnx               is it sound, does it fit?
   switchback layers   -m squeezenet1.1.onnx            what its layers are called
   switchback classify -m squeezenet1.1.onnx cat.jpg    does it see the cat?
-  switchback project  -m squeezenet1.1.onnx cat.jpg -l fire9/concat --top 9
+  switchback project  -m squeezenet1.1.onnx cat.jpg -l fire9/concat_1 --top 9
   switchback occlude  -m squeezenet1.1.onnx cat.jpg
 
 `switchback --help` lists every command.";

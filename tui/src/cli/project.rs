@@ -34,7 +34,7 @@ use super::table::{Align, Table};
 #[derive(Debug, Args)]
 #[command(
     group(ArgGroup::new("start").args(["layer", "class"]).required(true).multiple(true)),
-    after_help = "Examples:\n  switchback project -m squeezenet1.1.onnx cat.jpg -l fire9/concat\n  switchback project -m squeezenet1.1.onnx cat.jpg -l pool5 -c 0,4,8-15 -o units.png\n  switchback project -m squeezenet1.1.onnx cat.jpg -l fire5/concat --top 9 --rule guided\n  switchback project -m squeezenet1.1.onnx cat.jpg --class 'Egyptian cat' -o cat.npy\n  switchback project -m squeezenet1.1.onnx photos/ -l fire9/concat --out-dir projections"
+    after_help = "Examples:\n  switchback project -m squeezenet1.1.onnx cat.jpg -l fire9/concat_1\n  switchback project -m squeezenet1.1.onnx cat.jpg -l pool5 -c 0,4,8-15 -o units.png\n  switchback project -m squeezenet1.1.onnx cat.jpg -l fire5/concat_1 --top 9 --rule guided\n  switchback project -m squeezenet1.1.onnx cat.jpg --class 'Egyptian cat' -o cat.npy\n  switchback project -m squeezenet1.1.onnx photos/ -l fire9/concat_1 --out-dir projections"
 )]
 pub(crate) struct Arguments {
     /// Pictures, folders of pictures, .npy tensors, or - for stdin

@@ -254,6 +254,9 @@ fn folder(
 ) -> anyhow::Result<Vec<Target>> {
     let format = Format::named(format, allowed, command)?;
     let names = input::result_names(sources)?;
+    if fs::metadata(dir).is_ok_and(|m| !m.is_dir()) {
+        return Err(Failure::at("io", dir, "this is a file; --out-dir takes a folder"));
+    }
     fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
     let targets: Vec<Target> =
         names.iter().map(|name| Target { path: dir.join(format!("{name}.{}", format.extension())), format }).collect();
