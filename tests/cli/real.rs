@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::command::run;
 use crate::tiny::npy;
+use switchback_testdata::golden::{Golden, NAMES};
 use switchback_testdata::shared;
 
 /// The model and a photograph of an Egyptian cat.
@@ -62,6 +63,29 @@ fn every_document_of_a_real_run() {
 }
 
 #[test]
+fn golden_inputs_as_arrays_give_golden_probabilities() {
+    let Some((model, _)) = data() else { return };
+    let Some(half) = shared("models/squeezenet1.1-fp16.onnx") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("input.npy");
+    for name in NAMES {
+        let Some(golden) = Golden::of(name) else { return };
+        std::fs::write(&file, switchback_core::npy::encode(&[1, 3, 224, 224], &golden.floats("input"))).unwrap();
+        let want = golden.floats("probabilities");
+        for model in [&model, half.to_str().unwrap()] {
+            let document = run(&["classify", "-m", model, file.to_str().unwrap(), "--json"]).json();
+            let top = document["results"][0]["top"].as_array().unwrap();
+            assert_eq!(top.len(), 5);
+            for class in top {
+                let (index, found) =
+                    (class["class"].as_u64().unwrap() as usize, class["probability"].as_f64().unwrap());
+                assert!((found - f64::from(want[index])).abs() <= 1e-5, "{model} {name} class {index}: {found}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_converted_model_gives_the_same_numbers() {
     let Some((model, photo)) = data() else { return };
     let folder = tempfile::tempdir().unwrap();
@@ -80,8 +104,8 @@ fn the_layers_of_the_examples_are_those_of_the_model() {
     let names: Vec<&str> = document["layers"].as_array().unwrap().iter().map(|l| l["name"].as_str().unwrap()).collect();
     let mut found = 0;
     for words in [&["--help"][..], &["project", "--help"], &["features", "--help"], &["occlude", "--help"]] {
-        let help = run(words).text();
-        for line in help.lines().filter(|l| l.contains("switchback ") && l.contains("squeezenet1.1.onnx")) {
+        let help = run(words);
+        for line in help.text().lines().filter(|l| l.contains("switchback ") && l.contains("squeezenet1.1.onnx")) {
             let mut parts = line.split_whitespace().skip_while(|w| *w != "-l").skip(1);
             let Some(layer) = parts.next().filter(|l| !l.contains('#')) else { continue };
             let exact = names.contains(&layer);

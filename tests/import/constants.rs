@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
-use switchback_core::{Error, Layer, Model};
+use switchback_core::session::Session;
+use switchback_core::trace::Keep;
+use switchback_core::{Cpu, Error, Layer, Model, Shape, Tensor};
 
 use crate::onnx::{self, DOUBLE, FLOAT, FLOAT16, INT32, INT64, Net, Proto, filled, floats, op, tensor};
 use crate::{error, node, one, why};
@@ -90,6 +93,31 @@ fn short_and_long_data_are_refused() {
     let many = tensor("w", &[100_000], INT64).bytes(9, &vec![0; 800_000]);
     let net = one(5, "N 2 3 3", op("Reshape", "x w", "y")).init(many);
     assert!(why(&net).contains("100000 integers"));
+}
+
+/// NaN in a matrix is found by the run that reads it first, not by opening the file nor by runs that end before it.
+#[test]
+fn weights_are_looked_at_when_a_run_reads_them() {
+    for (filter, matrix, node) in [(1.0, f32::NAN, "s"), (f32::INFINITY, 1.0, "a")] {
+        let net = Net::new(13)
+            .input("x", "N 1 2 2")
+            .node(op("Conv", "x w", "a"))
+            .node(op("Flatten", "a", "f"))
+            .node(op("Gemm", "f m", "s"))
+            .init(floats("w", &[1, 1, 1, 1], &[filter]))
+            .init(floats("m", &[4, 2], &[0.5, 0.5, 0.5, 0.5, 0.5, 0.5, matrix, 0.5]))
+            .output("s");
+        let session = Session::new(Arc::new(net.open().unwrap()), Cpu::new(1), None).unwrap();
+        let input = Tensor::single(Shape::new(1, 2, 2), vec![1.0, 2.0, 3.0, 4.0]);
+        let run = |name| {
+            let id = session.network().find(name).unwrap();
+            session.run(&input, &Keep::nodes(session.network(), &[id]))
+        };
+        assert_eq!(run("f").is_ok(), filter.is_finite(), "a run that ends before the matrix");
+        let error = run("s").expect_err("a weight is not finite");
+        assert_eq!(error.kind(), "non-finite");
+        assert!(error.to_string().contains(&format!("of node \"{node}\"")), "{error}");
+    }
 }
 
 #[test]

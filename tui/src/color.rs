@@ -115,9 +115,41 @@ pub(crate) fn category(index: usize) -> [u8; 3] {
     srgb(within_gamut([lightness, 0.15 * cos, 0.15 * sin]))
 }
 
+/// The colour of labels that have none of their own.
+const OTHERS: [u8; 3] = [40; 3];
+/// How many categories have a colour that no other has in any mode; further ones share [`OTHERS`].
+pub(crate) const CATEGORIES: usize = 8;
+
+/// The colour of category `index`, the same for all beyond [`CATEGORIES`].
+pub(crate) fn category_or_other(index: usize) -> [u8; 3] {
+    if index < CATEGORIES { category(index) } else { OTHERS }
+}
+
+/// The named colour of category `index` where there are only sixteen: the nearest to its true colour would be grey for
+/// some and the same for others.
+pub(crate) fn category_of_16(index: usize) -> u8 {
+    const NAMED: [u8; CATEGORIES] = [9, 12, 10, 13, 11, 14, 3, 5];
+    NAMED.get(index).copied().unwrap_or(0)
+}
+
+/// The letter of category `index` where there are no colours.
+pub(crate) fn category_letter(index: usize) -> u8 {
+    if index < CATEGORIES { b'A' + index as u8 } else { b'.' }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn categories_differ_in_every_mode() {
+        let distinct =
+            |show: &dyn Fn(usize) -> u8| (0..=CATEGORIES).map(show).collect::<std::collections::HashSet<_>>().len();
+        assert_eq!(distinct(&|i| Palette::ansi256().nearest(category_or_other(i))), CATEGORIES + 1);
+        assert_eq!(distinct(&category_of_16), CATEGORIES + 1);
+        assert_eq!(distinct(&category_letter), CATEGORIES + 1);
+        assert_eq!(category_or_other(CATEGORIES + 1), category_or_other(CATEGORIES));
+    }
 
     #[test]
     fn bytes_survive_the_round_trip() {

@@ -12,7 +12,10 @@ use std::fmt::Write;
 use switchback_core::picture::Picture;
 
 use crate::color::palette::threshold;
-use crate::color::{ColorMode, Dither, Linear, Palette, luminance, oklab, srgb, to_linear};
+use crate::color::{
+    ColorMode, Dither, Linear, Palette, category_letter, category_of_16, category_or_other, luminance, oklab, srgb,
+    to_linear,
+};
 
 /// From no ink to most: what a picture is drawn with where there are no colours. Taken for a dark ground.
 const RAMP: &[u8] = b" .:-=+*#%@";
@@ -118,6 +121,28 @@ impl Cells {
             ColorMode::None => Vec::new(),
         };
         let ramp = if mode == ColorMode::None { ramp(&light) } else { Vec::new() };
+        Self { columns, rows, mode, halves, ramp }
+    }
+
+    /// Categories (see [`category_or_other`]), `width` a row, on exactly `columns × rows` cells: flat areas with hard
+    /// edges, since a mixture of two categories would look like a third.
+    pub(crate) fn categories(categories: &[usize], width: usize, columns: usize, rows: usize, mode: ColorMode) -> Self {
+        let height = categories.len() / width.max(1);
+        let at = |x: usize, y: usize, of: usize| match categories.is_empty() {
+            true => 0,
+            false => categories[(2 * y + 1) * height / (2 * of) * width + (2 * x + 1) * width / (2 * columns)],
+        };
+        let ink = |category: usize| match mode {
+            ColorMode::TrueColor | ColorMode::None => Ink::Rgb(category_or_other(category)),
+            ColorMode::Ansi256 => Ink::Index(Palette::ansi256().nearest(category_or_other(category))),
+            ColorMode::Ansi16 => Ink::Index(category_of_16(category)),
+        };
+        let places = |of: usize| (0..of).flat_map(move |y| (0..columns).map(move |x| (x, y)));
+        let (mut halves, mut ramp) = (Vec::new(), Vec::new());
+        match mode {
+            ColorMode::None => ramp = places(rows).map(|(x, y)| category_letter(at(x, y, rows))).collect(),
+            _ => halves = places(2 * rows).map(|(x, y)| ink(at(x, y, 2 * rows))).collect(),
+        }
         Self { columns, rows, mode, halves, ramp }
     }
 
@@ -268,6 +293,25 @@ mod tests {
         let row = |level: u8| Cells::new(&Picture::new(4, 4, vec![level; 48]), 4, 1, ColorMode::None).row(0);
         assert_eq!((row(0), row(255)), ("    ".to_owned(), "@@@@".to_owned()));
         assert_ne!(row(90), row(200));
+    }
+
+    #[test]
+    fn categories_are_flat_and_never_mixed() {
+        // Two by two categories on three columns: the middle one takes a side, no colour is new.
+        let cells = |mode| Cells::categories(&[0, 1, 1, 99], 2, 3, 2, mode);
+        assert_eq!([cells(ColorMode::None).row(0), cells(ColorMode::None).row(1)], ["ABB", "B.."]);
+        for mode in [ColorMode::TrueColor, ColorMode::Ansi256, ColorMode::Ansi16] {
+            let cells = cells(mode);
+            let distinct: Vec<Ink> = cells.halves.iter().fold(Vec::new(), |mut seen, ink| {
+                if !seen.contains(ink) {
+                    seen.push(*ink);
+                }
+                seen
+            });
+            assert_eq!(distinct.len(), 3, "{mode:?}");
+            assert!(!cells.row(0).contains('▀') && !cells.row(0).contains('▄'), "{mode:?}");
+        }
+        assert_eq!(Cells::categories(&[], 0, 2, 1, ColorMode::None).row(0), "AA");
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod paper;
 use switchback_core::picture::Picture;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::color::ColorMode;
+use crate::color::{CATEGORIES, ColorMode, category_or_other};
 use crate::colormap::Colormap;
 use crate::halfblock::{Cells, fit};
 
@@ -35,7 +35,13 @@ pub(crate) struct Panel {
     picture: Picture,
     notes: Vec<String>,
     bar: Option<Bar>,
-    legend: Vec<([u8; 3], String)>,
+    categories: Option<Categories>,
+}
+
+/// What a label map holds: cells of `picture`, and what the categories are called.
+struct Categories {
+    cells: Vec<usize>,
+    names: Vec<(usize, String)>,
 }
 
 /// Which colour is which number.
@@ -48,7 +54,7 @@ struct Bar {
 impl Panel {
     /// A picture.
     pub(crate) fn picture(title: impl Into<String>, picture: Picture) -> Self {
-        Self { title: title.into(), picture, notes: Vec::new(), bar: None, legend: Vec::new() }
+        Self { title: title.into(), picture, notes: Vec::new(), bar: None, categories: None }
     }
 
     /// Numbers, row by row, as colours of `map` over their own range, with a bar; `show` writes a number.
@@ -65,17 +71,17 @@ impl Panel {
         Self { bar: Some(Bar { map, range, texts: range.map(show) }), ..Self::picture(title, picture) }
     }
 
-    /// Cells in the colours of their labels, and which is which.
-    pub(crate) fn labels(
-        title: impl Into<String>,
-        labels: &[usize],
-        columns: usize,
-        legend: Vec<([u8; 3], String)>,
-        color: impl Fn(usize) -> [u8; 3],
-    ) -> Self {
-        let rgb = labels.iter().flat_map(|&l| color(l)).collect();
-        let picture = Picture::new(columns, labels.len() / columns.max(1), rgb);
-        Self { legend, ..Self::picture(title, picture) }
+    /// Cells in the colours of their categories, 0 upwards, and what the first of them are called; those beyond
+    /// [`CATEGORIES`] are shown as one.
+    pub(crate) fn labels(title: impl Into<String>, cells: Vec<usize>, columns: usize, names: Vec<String>) -> Self {
+        let rgb = cells.iter().flat_map(|&c| category_or_other(c)).collect();
+        let picture = Picture::new(columns, cells.len() / columns.max(1), rgb);
+        let more = names.len().saturating_sub(CATEGORIES);
+        let mut names: Vec<_> = names.into_iter().take(CATEGORIES).enumerate().collect();
+        if more > 0 {
+            names.push((CATEGORIES, format!("{more} more")));
+        }
+        Self { categories: Some(Categories { cells, names }), ..Self::picture(title, picture) }
     }
 
     /// A line below the picture.
@@ -129,15 +135,23 @@ impl Sheet {
 }
 
 impl Panel {
+    /// Categories and what they are called.
+    fn legend(&self) -> &[(usize, String)] {
+        self.categories.as_ref().map_or(&[], |c| &c.names)
+    }
+
     /// Lines above and below the picture.
     fn text_lines(&self) -> usize {
-        1 + usize::from(self.bar.is_some()) + self.legend.len() + self.notes.len()
+        1 + usize::from(self.bar.is_some()) + self.legend().len() + self.notes.len()
     }
 
     /// Lines and their widths.
     fn lines(&self, most: [usize; 2], aspect: f64, mode: ColorMode) -> Vec<(String, usize)> {
         let [columns, rows] = fit([self.picture.width, self.picture.height], most, aspect);
-        let cells = Cells::new(&self.picture, columns, rows, mode);
+        let cells = match &self.categories {
+            Some(c) => Cells::categories(&c.cells, self.picture.width, columns, rows, mode),
+            None => Cells::new(&self.picture, columns, rows, mode),
+        };
         let plain = |text: &str| {
             let text = cut(text, most[0]);
             let width = text.width();
@@ -148,8 +162,8 @@ impl Panel {
         if let Some(bar) = &self.bar {
             lines.push(bar.line(columns.max(NARROW.min(most[0])), mode));
         }
-        for (color, name) in &self.legend {
-            let swatch = Cells::new(&Picture::new(1, 1, color.to_vec()), 2, 1, mode).row(0);
+        for (category, name) in self.legend() {
+            let swatch = Cells::categories(&[*category], 1, 2, 1, mode).row(0);
             let name = cut(name, most[0].saturating_sub(3));
             let width = 3 + name.width();
             lines.push((format!("{swatch} {name}"), width));
@@ -259,7 +273,7 @@ mod tests {
             panels: vec![
                 Panel::picture("a picture", Picture::new(4, 4, vec![77; 48])).note("a note"),
                 Panel::heat("heat", &values, 4, Colormap::ember(), |v| format!("{v:.1}")),
-                Panel::labels("labels", &[0, 1, 1, 0], 2, vec![([255, 0, 0], "cat".into())], |l| [l as u8 * 9; 3]),
+                Panel::labels("labels", vec![0, 1, 1, 0], 2, vec!["cat".into(), "dog".into()]),
             ],
         }
     }
@@ -277,6 +291,18 @@ mod tests {
         for word in ["a picture", "a note", "heat", "0.0", "1.1", "labels", "cat"] {
             assert!(text.contains(word), "{word} is missing:\n{text}");
         }
+    }
+
+    #[test]
+    fn labels_beyond_the_colours_are_one_category() {
+        let names = (0..CATEGORIES + 3).map(|i| format!("label {i}")).collect();
+        let panel = Panel::labels("labels", vec![0, CATEGORIES, CATEGORIES + 2, 1], 2, names);
+        assert_eq!(panel.picture.pixel(0, 1), panel.picture.pixel(1, 0));
+        let text = Sheet { panels: vec![panel] }.text([60, 24], 0, 2.0, ColorMode::None);
+        for line in ["AA label 0", "HH label 7", ".. 3 more"] {
+            assert!(text.contains(line), "{line} is missing:\n{text}");
+        }
+        assert!(!text.contains("label 8"), "{text}");
     }
 
     #[test]

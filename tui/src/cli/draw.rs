@@ -11,7 +11,7 @@ use super::context::Context;
 use super::input::Loaded;
 use super::model::Opened;
 use super::occlude::Occluded;
-use crate::color::{ColorMode, category};
+use crate::color::ColorMode;
 use crate::colormap::Colormap;
 pub(crate) use crate::sheet::Sheet;
 use crate::sheet::{Panel, mosaic, signed};
@@ -19,8 +19,6 @@ use crate::terminal;
 
 /// Units shown at most; more would scroll away.
 const MOST_UNITS: usize = 12;
-/// Maps shown at most in a mosaic on the terminal.
-const MOST_LABELS: usize = 8;
 
 /// The colours to draw with on stdout; `None` where it is no terminal and nobody asked for colours by name.
 pub(crate) fn mode(context: &Context) -> Option<ColorMode> {
@@ -147,15 +145,9 @@ pub(crate) fn occlusion(result: &Occluded<'_>) -> anyhow::Result<Sheet> {
     }
     // The whole picture's label keeps the first colour, the others follow by how many places they win.
     counts.sort_by_key(|&(label, n)| (label != map.baseline_label, std::cmp::Reverse(n), label));
-    let color = |label: usize| category(counts.iter().position(|c| c.0 == label).unwrap_or(0));
-    let mut legend: Vec<([u8; 3], String)> = counts
-        .iter()
-        .take(MOST_LABELS)
-        .map(|&(label, n)| (color(label), format!("{} ({n})", escape(opened.class_name(label)))))
-        .collect();
-    if let Some(more) = counts.len().checked_sub(MOST_LABELS).filter(|&n| n > 0) {
-        legend.push(([40; 3], format!("{more} more")));
-    }
-    panels.push(Panel::labels("most probable label", &map.label, map.columns, legend, color));
+    let category = |label: &usize| counts.iter().position(|c| c.0 == *label).unwrap_or(0);
+    let cells = map.label.iter().map(category).collect();
+    let names = counts.iter().map(|&(label, n)| format!("{} ({n})", escape(opened.class_name(label)))).collect();
+    panels.push(Panel::labels("most probable label", cells, map.columns, names));
     Ok(Sheet { panels })
 }

@@ -305,11 +305,12 @@ impl Artefact for Occluded<'_> {
         row(activity, map.baseline_activity, &map.activity, |x| format!("{x:.2}"));
         let other = map.label.iter().filter(|&&l| l != map.baseline_label).count();
         format!(
-            "{}: top-1 {} (class {})\n{}\n{}×{} places of a {}×{} square, stride {}, fill {}, in {:.2} s: another class \
-             wins at {other}\n{}",
+            "{}: top-1 {} (class {}); another class wins at {other} of {} places\n{}\n{}×{} places of a {}×{} square, \
+             stride {}, fill {}, in {:.2} s\n{}",
             escape(&self.loaded.name),
             escape(self.opened.class_name(map.baseline_label)),
             map.baseline_label,
+            map.label.len(),
             self.opened.caption(),
             map.rows,
             map.columns,

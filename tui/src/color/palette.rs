@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! wanted colour x ──▶ 16 candidates c₁ … c₁₆ from the palette, each nearest to x + strength · (error so far),
-//!                     so that their mean is near x in linear light; sorted by luminance;
+//!                     and, by a share of `calm`, to x itself: so that their mean is near x in linear light, but no
+//!                     loud dot makes up for a faint tint; sorted by luminance;
 //!                     the pixel at (column, row) takes the one that the threshold matrix ranks there.
 //! ```
 //!
@@ -25,6 +26,8 @@ pub(crate) struct Palette {
     entries: Vec<Entry>,
     /// How much of the error the candidates carry on: 1 keeps the mean exact, less is calmer.
     strength: f32,
+    /// How much a candidate's own distance from the wanted colour counts.
+    calm: f32,
 }
 
 struct Entry {
@@ -35,8 +38,9 @@ struct Entry {
 }
 
 static ANSI256: LazyLock<Palette> =
-    LazyLock::new(|| Palette::new((16..=255).map(|i| (i, rgb_of_index(i))).collect(), 0.75));
-static ANSI16: LazyLock<Palette> = LazyLock::new(|| Palette::new((0..16).map(|i| (i, rgb_of_index(i))).collect(), 1.0));
+    LazyLock::new(|| Palette::new((16..=255).map(|i| (i, rgb_of_index(i))).collect(), 0.75, 2.0));
+static ANSI16: LazyLock<Palette> =
+    LazyLock::new(|| Palette::new((0..16).map(|i| (i, rgb_of_index(i))).collect(), 1.0, 0.0));
 
 /// The sRGB colour xterm shows for an index. The first sixteen are xterm's defaults: a theme may change them.
 pub(crate) fn rgb_of_index(index: u8) -> [u8; 3] {
@@ -80,7 +84,7 @@ impl Palette {
         &ANSI16
     }
 
-    fn new(colors: Vec<(u8, [u8; 3])>, strength: f32) -> Self {
+    fn new(colors: Vec<(u8, [u8; 3])>, strength: f32, calm: f32) -> Self {
         let entries = colors
             .into_iter()
             .map(|(index, rgb)| {
@@ -88,21 +92,30 @@ impl Palette {
                 Entry { index, rgb, light, lab: oklab(light) }
             })
             .collect();
-        Self { entries, strength }
+        Self { entries, strength, calm }
     }
 
     /// The entry nearest to a colour in Oklab; the first of equals.
     fn nearest_entry(&self, light: Linear) -> usize {
+        self.best(light, |_| 0.0)
+    }
+
+    /// The entry for which its distance from `light` and `extra` are least; the first of equals.
+    fn best(&self, light: Linear, extra: impl Fn(usize) -> f32) -> usize {
         let lab = oklab(light);
-        let far = |entry: &Entry| -> f32 { lab.iter().zip(entry.lab).map(|(x, y)| (x - y) * (x - y)).sum() };
         let mut best = (f32::INFINITY, 0);
         for (i, entry) in self.entries.iter().enumerate() {
-            let distance = far(entry);
-            if distance < best.0 {
-                best = (distance, i);
+            let cost = apart(lab, entry.lab) + extra(i);
+            if cost < best.0 {
+                best = (cost, i);
             }
         }
         best.1
+    }
+
+    /// The index of the entry nearest to a colour.
+    pub(crate) fn nearest(&self, rgb: [u8; 3]) -> u8 {
+        self.entries[self.nearest_entry(linear(rgb))].index
     }
 
     fn candidates(&self, wanted: Linear) -> [u8; CANDIDATES] {
@@ -111,11 +124,13 @@ impl Palette {
         if self.entries[nearest].rgb == srgb(wanted) {
             return [self.entries[nearest].index; CANDIDATES];
         }
+        let lab = oklab(wanted);
+        let own: Vec<f32> = self.entries.iter().map(|e| self.calm * apart(lab, e.lab)).collect();
         let mut error = [0.0f32; 3];
         let mut picked = [nearest; CANDIDATES];
         for slot in &mut picked {
             let goal = std::array::from_fn(|c| (wanted[c] + self.strength * error[c]).clamp(-0.5, 1.5));
-            *slot = self.nearest_entry(goal);
+            *slot = self.best(goal, |i| own[i]);
             for c in 0..3 {
                 error[c] += wanted[c] - self.entries[*slot].light[c];
             }
@@ -125,6 +140,11 @@ impl Palette {
         });
         picked.map(|i| self.entries[i].index)
     }
+}
+
+/// The squared distance of two colours in Oklab.
+fn apart(x: [f32; 3], y: [f32; 3]) -> f32 {
+    x.iter().zip(y).map(|(x, y)| (x - y) * (x - y)).sum()
 }
 
 /// A dithering pass over one picture; remembers the candidates of colours it has met.
@@ -270,6 +290,19 @@ mod tests {
                 // What the eye makes of it: the distance in Oklab, where 0.02 is just to be seen side by side.
                 let apart = oklab(mean).iter().zip(oklab(wanted)).map(|(x, y)| (x - y) * (x - y)).sum::<f32>().sqrt();
                 assert!(apart < limit, "{rgb:?}: {mean:?} for {wanted:?}, {apart} apart");
+            }
+        }
+    }
+
+    #[test]
+    fn faint_tints_bring_no_loud_dots() {
+        for rgb in [[30, 30, 36], [36, 30, 30], [28, 34, 28], [25, 22, 20], [60, 60, 66]] {
+            let wanted = linear(rgb);
+            let mut dither = Dither::new(Palette::ansi256());
+            for i in 0..SIDE * SIDE {
+                let dot = rgb_of_index(dither.index(wanted, i % SIDE, i / SIDE));
+                let far = apart(oklab(linear(dot)), oklab(wanted)).sqrt();
+                assert!(far < 0.1, "{dot:?} stands for {rgb:?}, {far} apart");
             }
         }
     }

@@ -10,6 +10,7 @@ use embedded_graphics::text::{Baseline, Text};
 use switchback_core::picture::Picture;
 
 use super::{Panel, cut};
+use crate::color::category_or_other;
 
 const LINE: usize = 16;
 const LETTER: usize = 7;
@@ -88,7 +89,7 @@ fn width(panel: &Panel) -> usize {
 }
 
 fn lines(panel: &Panel) -> usize {
-    usize::from(panel.bar.is_some()) * 2 + panel.legend.len() + panel.notes.len()
+    usize::from(panel.bar.is_some()) * 2 + panel.legend().len() + panel.notes.len()
 }
 
 pub(super) fn draw(panels: &[Panel]) -> Picture {
@@ -119,8 +120,9 @@ pub(super) fn draw(panels: &[Panel]) -> Picture {
                 paper.write(high, x + wide - right, below + LINE - 3, right);
                 below += 2 * LINE;
             }
-            for (color, name) in &panel.legend {
-                paper.paste(&Picture::new(1, 1, color.to_vec()), x, below + 1, [LINE - 4, LINE - 5]);
+            for (category, name) in panel.legend() {
+                let swatch = Picture::new(1, 1, category_or_other(*category).to_vec());
+                paper.paste(&swatch, x, below + 1, [LINE - 4, LINE - 5]);
                 paper.write(name, x + LINE, below, wide - LINE);
                 below += LINE;
             }
