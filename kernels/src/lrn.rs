@@ -95,41 +95,54 @@ fn cover<'a>(input: Maps<'a>, out: Layout) -> Maps<'a> {
     input.crop(out.window)
 }
 
-/// x^beta, by square roots where beta allows.
+/// s^−beta, by square roots where beta allows.
 #[derive(Clone, Copy)]
 enum Power {
     Half,
     ThreeQuarters,
+    /// The same by estimates of 1 / √s, which hold for s > 0.
+    ThreeQuartersOfPositive,
     One,
     Any(f32),
 }
 
 impl Power {
-    fn new(beta: f32) -> Self {
-        match beta {
+    fn new<S: Simd>(_: S, lrn: &Lrn) -> Self {
+        // Far enough from where estimates end, and s is never below k.
+        let positive = S::CHEAP_RSQRT && lrn.k >= 1e-30 && lrn.alpha >= 0.0;
+        match lrn.beta {
             0.5 => Power::Half,
+            0.75 if positive => Power::ThreeQuartersOfPositive,
             0.75 => Power::ThreeQuarters,
             1.0 => Power::One,
-            _ => Power::Any(beta),
+            _ => Power::Any(lrn.beta),
         }
     }
 
+    /// x · s^−beta
     #[inline(always)]
-    fn of<S: Simd>(self, simd: S, x: S::F32) -> S::F32 {
+    fn scale<S: Simd>(self, simd: S, x: S::F32, s: S::F32) -> S::F32 {
         match self {
-            Power::Half => simd.sqrt(x),
+            Power::Half => simd.div(x, simd.sqrt(s)),
             Power::ThreeQuarters => {
-                let root = simd.sqrt(x);
-                simd.mul(root, simd.sqrt(root))
+                let root = simd.sqrt(s);
+                simd.div(x, simd.mul(root, simd.sqrt(root)))
             }
-            Power::One => x,
+            Power::ThreeQuartersOfPositive => {
+                // r = s^−½, and r · √r = r · r · (1 / √r); estimates do not hold for infinity.
+                let r = simd.rsqrt(s);
+                let factor = simd.mul(simd.mul(r, r), simd.rsqrt(r));
+                let infinite = simd.gt(s, simd.splat(f32::MAX));
+                simd.mul(x, simd.select(infinite, simd.splat(0.0), factor))
+            }
+            Power::One => simd.div(x, s),
             Power::Any(beta) => {
                 let mut lanes = [0.0; 64];
-                simd.store(x, &mut lanes);
-                for x in &mut lanes[..S::LANES] {
-                    *x = x.powf(beta);
+                simd.store(s, &mut lanes);
+                for s in &mut lanes[..S::LANES] {
+                    *s = s.powf(beta);
                 }
-                simd.load(&lanes)
+                simd.div(x, simd.load(&lanes))
             }
         }
     }
@@ -176,7 +189,7 @@ impl SimdOp for Forward<'_> {
     fn run<S: Simd>(self, simd: S) {
         let Self { lrn, input, mut planes } = self;
         let [before, after] = lrn.reach();
-        let power = Power::new(lrn.beta);
+        let power = Power::new(simd, lrn);
         let mut rows: Vec<&[f32]> = Vec::new();
         for run in runs(&mut planes) {
             let (n, first) = (run[0].image, run[0].channel);
@@ -185,19 +198,61 @@ impl SimdOp for Forward<'_> {
             for y in input.window().y0..input.window().y1 {
                 rows.clear();
                 rows.extend((from..to).map(|c| input.row(n, c, y)));
-                for plane in run.iter_mut() {
-                    let c = plane.channel;
-                    let summed = c.saturating_sub(before) - from..(c + after + 1).min(input.channels()) - from;
-                    let (x, out) = (rows[c - from], plane.row_mut(y));
-                    for at in (0..out.len()).step_by(S::LANES) {
-                        let s = scale(simd, lrn, &rows[summed.clone()], at);
-                        store_at(simd, simd.div(load_at(simd, x, at), power.of(simd, s)), out, at);
+                let width = input.window().width();
+                for x0 in (0..width).step_by(AHEAD) {
+                    let x1 = (x0 + AHEAD).min(width);
+                    for plane in run.iter_mut() {
+                        let c = plane.channel;
+                        let summed = c.saturating_sub(before) - from..(c + after + 1).min(input.channels()) - from;
+                        let tile = Tile { lrn, power, rows: &rows[summed], x: rows[c - from], x0 };
+                        let out = &mut plane.row_mut(y)[x0..x1];
+                        if lrn.size == 5 && tile.rows.len() == 5 {
+                            tile.forward::<S, 5>(simd, out);
+                        } else {
+                            tile.forward::<S, 0>(simd, out);
+                        }
                     }
                 }
             }
         }
     }
 }
+
+/// Columns of one channel.
+struct Tile<'a> {
+    lrn: &'a Lrn,
+    power: Power,
+    /// The channels of the sum.
+    rows: &'a [&'a [f32]],
+    /// The channel itself.
+    x: &'a [f32],
+    /// The first column.
+    x0: usize,
+}
+
+impl Tile<'_> {
+    /// With a sum over `SIZE` channels, or any where it is 0.
+    #[inline(always)]
+    fn forward<S: Simd, const SIZE: usize>(&self, simd: S, out: &mut [f32]) {
+        let end = self.x0 + out.len();
+        let x = &self.x[self.x0..end];
+        let mut held: [&[f32]; SIZE] = [&[]; SIZE];
+        for (held, row) in held.iter_mut().zip(self.rows) {
+            *held = &row[self.x0..end];
+        }
+        for at in (0..out.len()).step_by(S::LANES) {
+            let s = if SIZE == 0 {
+                scale(simd, self.lrn, self.rows, self.x0 + at)
+            } else {
+                scale(simd, self.lrn, &held, at)
+            };
+            store_at(simd, self.power.scale(simd, load_at(simd, x, at), s), out, at);
+        }
+    }
+}
+
+/// Columns that the way up takes at a time: those of a sum's channels stay in the first cache.
+const AHEAD: usize = 1024;
 
 /// Columns that the way back takes at a time: its lines of all channels of a run stay near.
 const TILE: usize = 128;
@@ -216,7 +271,7 @@ impl SimdOp for Backward<'_> {
     fn run<S: Simd>(self, simd: S) {
         let Self { lrn, input, signal, mut planes } = self;
         let [before, after] = lrn.reach();
-        let power = Power::new(lrn.beta);
+        let power = Power::new(simd, lrn);
         let channels = input.channels();
         let coefficient = simd.splat(-2.0 * lrn.beta * lrn.alpha / lrn.size as f32);
         let pitch = whole_vectors(simd, TILE);
@@ -242,7 +297,7 @@ impl SimdOp for Backward<'_> {
                         for at in (0..x1 - x0).step_by(S::LANES) {
                             // direct = g · s^−beta, shared = g · x · s^(−beta−1)
                             let s = scale(simd, lrn, &rows[sum.clone()], x0 + at);
-                            let passed = simd.div(g.load(simd, at), power.of(simd, s));
+                            let passed = power.scale(simd, g.load(simd, at), s);
                             let x = load_at(simd, rows[i - low], x0 + at);
                             simd.store(passed, &mut direct[at..]);
                             simd.store(simd.div(simd.mul(passed, x), s), &mut shared[at..]);

@@ -4,13 +4,19 @@
 //! reads padding alone (it hangs over a far border in ceil mode, or its dilation steps over the map) gives −∞ and
 //! switch 0, which then lies outside the map, so that unpooling drops it.
 //!
-//! Rows whose numbers are all finite run on vectors: there the padding is −∞, which no strict comparison lets win.
+//! ```text
+//! rows of the input ─▶ maxima of each output's taps in the row, and which taps ─┐ kept while output rows share them
+//!                                                     outputs, switches ◀───────┘ the maxima of those maxima
+//! ```
+//! Vectors take finite numbers for granted: there the padding is −∞, which no strict comparison lets win. A map that
+//! holds anything else is pooled once more, cell by cell.
+
+use std::ops::Range;
 
 use crate::Cpu;
+use crate::aligned::AlignedBuf;
 use crate::geometry::{Geometry, Window};
-use crate::rows::{
-    Ring, Split, by_block, check_pool, for_groups, store_block, tap_at, tap_starts, whole_cache_lines, whole_vectors,
-};
+use crate::rows::{Ring, Split, check_pool, for_groups, tap_at, tap_starts, whole_cache_lines, whole_vectors};
 use crate::simd::{Simd, SimdOp};
 use crate::view::{Maps, MapsMut, PlaneMut};
 
@@ -76,107 +82,364 @@ impl SimdOp for Pool<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { geometry, input, window, planes } = self;
+        let Geometry { kernel, stride, dilation, .. } = *self.geometry;
+        let switches = self.planes.first().is_some_and(|(_, switches)| switches.is_some());
+        match (stride[1], kernel[1], dilation[1], switches) {
+            (2, 3, 1, true) => simd.vectorize(Spaced::<2, 3, true>(self)),
+            (2, 3, 1, false) => simd.vectorize(Spaced::<2, 3, false>(self)),
+            (2, 2, 1, true) => simd.vectorize(Spaced::<2, 2, true>(self)),
+            (2, 2, 1, false) => simd.vectorize(Spaced::<2, 2, false>(self)),
+            (1, 3, 1, true) => simd.vectorize(Spaced::<1, 3, true>(self)),
+            (1, 3, 1, false) => simd.vectorize(Spaced::<1, 3, false>(self)),
+            (_, _, _, true) => simd.vectorize(Spaced::<0, 0, true>(self)),
+            (_, _, _, false) => simd.vectorize(Spaced::<0, 0, false>(self)),
+        }
+    }
+}
+
+/// A pool whose stride and taps along a row are known when this is compiled, or any where both are 0.
+struct Spaced<'a, const STRIDE: usize, const TAPS: usize, const SWITCHES: bool>(Pool<'a>);
+
+impl<const STRIDE: usize, const TAPS: usize, const SWITCHES: bool> SimdOp for Spaced<'_, STRIDE, TAPS, SWITCHES> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Pool { geometry, input, window, planes } = self.0;
         let Geometry { kernel, stride, pads, .. } = *geometry;
-        let extent = geometry.extent();
-        let phases = stride[1].min(extent[1]);
-        let pitch = whole_cache_lines(whole_vectors(simd, window.width()) + (extent[1] - 1) / stride[1]);
+        let width = whole_vectors(simd, window.width());
         let first = (window.x0 * stride[1]) as isize - pads[1] as isize - input.window().x0 as isize;
-        let split = Split::new(first, input.window().width(), stride[1], phases, pitch);
-        let mut ring = Ring::new(extent[0], phases * pitch, f32::NEG_INFINITY);
-        let mut finite = vec![true; extent[0]];
-        let mut taps = Taps {
-            starts: tap_starts(geometry, pitch),
-            names: (0..kernel[0] * kernel[1]).map(|offset| offset as f32).collect(),
-            rows: Vec::with_capacity(kernel[0]),
-        };
+        let scan = Scan::<STRIDE, TAPS>::new::<S>(first, input.window().width(), window.width());
+        let mut parted = Parted::new(geometry, first, input.window().width(), width);
+        // A slot holds the maxima of a row, then their taps.
+        let pitch = whole_cache_lines(width);
+        let mut ring = Ring::new(geometry.extent()[0], 2 * pitch, f32::NEG_INFINITY);
+        let mut rows: Vec<(usize, f32)> = Vec::with_capacity(kernel[0]);
+        let tapless = tapless(geometry, window, input.full()[1]);
         for (mut values, mut switches) in planes {
             let (n, c) = (values.image, values.channel);
             ring.clear();
+            let mut special = simd.splat(0.0);
             for oy in window.y0..window.y1 {
-                taps.rows.clear();
-                let mut all_finite = true;
+                rows.clear();
                 for ky in 0..kernel[0] {
                     let Some(iy) = tap_at(geometry, 0, oy, ky, input.full()[0]) else { continue };
-                    let (slot, start, present) = ring.claim(iy);
+                    let (_, start, present) = ring.claim(iy);
                     if !present {
-                        finite[slot] = split.row(simd, input.row(n, c, iy), ring.line_mut(start));
+                        let row = input.row(n, c, iy);
+                        for at in (0..row.len()).step_by(16) {
+                            simd.prefetch(row, at + AHEAD);
+                        }
+                        let (maxima, taps) = ring.line_mut(start).split_at_mut(pitch);
+                        let not_finite = if STRIDE == 0 {
+                            parted.row::<S, SWITCHES>(simd, row, &mut maxima[..width], taps)
+                        } else {
+                            scan.row::<S, SWITCHES>(simd, row, &mut maxima[..window.width()], taps)
+                        };
+                        special = simd.add(special, not_finite);
                     }
-                    all_finite &= finite[slot];
-                    taps.rows.push((start, ky * kernel[1]));
+                    rows.push((start, (ky * kernel[1]) as f32));
                 }
                 let values = values.row_mut(oy);
-                match switches.as_mut().map(|s| s.row_mut(oy)) {
-                    Some(switches) if all_finite => pool_row::<S, true>(simd, &ring.lines, &taps, values, switches),
-                    None if all_finite => pool_row::<S, false>(simd, &ring.lines, &taps, values, &mut []),
-                    switches => pool_any_row(geometry, input, [n, c, oy, window.x0], values, switches),
+                let switches = switches.as_mut().map_or(&mut [][..], |s| s.row_mut(oy));
+                if tapless || rows.is_empty() {
+                    values.fill(f32::NEG_INFINITY);
+                    switches.fill(0);
+                }
+                let lines = Lines { lines: &ring.lines, pitch };
+                match rows[..] {
+                    [a, b] if !tapless => lines.maxima::<S, 2, SWITCHES>(simd, [a, b], values, switches),
+                    [a, b, c] if !tapless => lines.maxima::<S, 3, SWITCHES>(simd, [a, b, c], values, switches),
+                    _ => {
+                        for (i, &row) in rows.iter().enumerate() {
+                            lines.raise::<S, SWITCHES>(simd, row, i == 0 && !tapless, values, switches);
+                        }
+                    }
+                }
+            }
+            if simd.reduce_sum(special).is_nan() {
+                for oy in window.y0..window.y1 {
+                    let switches = switches.as_mut().map(|s| s.row_mut(oy));
+                    pool_any_row(geometry, input, [n, c, oy, window.x0], values.row_mut(oy), switches);
                 }
             }
         }
     }
 }
 
-/// What the window of a row of outputs reads.
-struct Taps {
-    /// Where each tap of a row begins in its line.
-    starts: Vec<usize>,
-    /// The switches as numbers, 0 to kernel_h · kernel_w − 1.
-    names: Vec<f32>,
-    /// The rows outside of padding: where their lines begin, and their first switch.
-    rows: Vec<(usize, usize)>,
+/// Elements from what is read to what is asked for.
+const AHEAD: usize = 512;
+
+/// Whether all taps of some column of outputs lie in padding: its switch is 0, whatever the row.
+fn tapless(geometry: &Geometry, window: Window, width: usize) -> bool {
+    let none = |ox| (0..geometry.kernel[1]).all(|kx| tap_at(geometry, 1, ox, kx, width).is_none());
+    (window.x0..window.x1).any(none)
 }
 
-/// The maxima of the taps and, with `SWITCHES`, which tap gave them.
+/// The larger of each lane and, with `SWITCHES`, its name; the earlier one where both are equal.
 #[inline(always)]
-fn pool_row<S: Simd, const SWITCHES: bool>(
+fn contest<S: Simd, const SWITCHES: bool>(
     simd: S,
-    lines: &[f32],
-    taps: &Taps,
-    values: &mut [f32],
-    switches: &mut [u8],
-) {
+    (best, winner): (S::F32, S::F32),
+    v: S::F32,
+    name: S::F32,
+) -> (S::F32, S::F32) {
+    (simd.max(v, best), if SWITCHES { simd.select(simd.gt(v, best), name, winner) } else { winner })
+}
+
+/// How the maxima of a row's taps are found straight from the row.
+struct Scan<const STRIDE: usize, const TAPS: usize> {
+    /// Where in the row output 0 begins.
+    first: isize,
+    /// Outputs that vectors take: they read no padding. None, or at least a vector.
+    inside: Range<usize>,
+    /// Where in the row they begin.
+    from: usize,
+}
+
+impl<const STRIDE: usize, const TAPS: usize> Scan<STRIDE, TAPS> {
+    /// Elements that a vector of outputs reads: with a stride of 2 pairs of vectors, one for every two taps.
+    const fn reads<S: Simd>() -> usize {
+        if STRIDE == 2 { 2 * S::LANES + TAPS.saturating_sub(1) / 2 * 2 } else { S::LANES + TAPS.saturating_sub(1) }
+    }
+
+    /// For rows of `len` elements and `count` outputs.
+    fn new<S: Simd>(first: isize, len: usize, count: usize) -> Self {
+        let stride = STRIDE.max(1);
+        let lo = first.min(0).unsigned_abs().div_ceil(stride);
+        let from = (first + (lo * stride) as isize) as usize;
+        let inside = match len.checked_sub(from + Self::reads::<S>()) {
+            Some(left) if lo + S::LANES <= count => lo..(lo + left / stride + S::LANES).min(count),
+            _ => 0..0,
+        };
+        Self { first, inside, from }
+    }
+
+    /// The maxima of each output's taps in one row of the input, and which taps they are. Some lane of what it gives is
+    /// NaN where the taps read a NaN or an infinity.
     #[inline(always)]
-    fn block<S: Simd, const SWITCHES: bool, const N: usize>(
+    fn row<S: Simd, const SWITCHES: bool>(&self, simd: S, row: &[f32], maxima: &mut [f32], taps: &mut [f32]) -> S::F32 {
+        let zero = simd.splat(0.0);
+        let (mut special, mut special_odd) = (zero, zero);
+        let (lo, hi) = (self.inside.start, self.inside.end);
+        let mut at = lo;
+        while at < hi {
+            // The last vector overlaps the one before it.
+            at = at.min(hi - S::LANES);
+            let start = self.from + (at - lo) * STRIDE;
+            let row = &row[start..start + Self::reads::<S>()];
+            let mut loads = [zero; TAPS];
+            if STRIDE == 2 {
+                for pair in 0..TAPS.div_ceil(2) {
+                    let tap = 2 * pair;
+                    let (a, b) = (simd.load(&row[tap..]), simd.load(&row[tap + S::LANES..]));
+                    special = simd.fma(a, zero, special);
+                    special_odd = simd.fma(b, zero, special_odd);
+                    let (even, odd) = simd.deinterleave(a, b);
+                    loads[tap] = even;
+                    if tap + 1 < TAPS {
+                        loads[tap + 1] = odd;
+                    }
+                }
+            } else {
+                for tap in 0..TAPS {
+                    loads[tap] = simd.load(&row[tap..]);
+                }
+                special = simd.fma(loads[0], zero, special);
+                special_odd = simd.fma(loads[TAPS - 1], zero, special_odd);
+            }
+            store_maxima::<S, TAPS, SWITCHES>(simd, loads, &mut maxima[at..], &mut taps[at..]);
+            at += S::LANES;
+        }
+        let beside = self.beside::<SWITCHES>(row, 0..lo, maxima, taps)
+            + self.beside::<SWITCHES>(row, hi..maxima.len(), maxima, taps);
+        simd.add(simd.add(special, special_odd), simd.splat(beside))
+    }
+
+    /// The same for outputs that may read padding; gives a NaN where they read one or an infinity, else a zero.
+    #[inline(always)]
+    fn beside<const SWITCHES: bool>(
+        &self,
+        row: &[f32],
+        outputs: Range<usize>,
+        maxima: &mut [f32],
+        taps: &mut [f32],
+    ) -> f32 {
+        let mut special = 0.0;
+        for o in outputs {
+            let start = self.first + (o * STRIDE) as isize;
+            let mut best = (f32::NEG_INFINITY, 0.0);
+            for tap in 0..TAPS {
+                if let Some(&v) = row.get((start + tap as isize) as usize) {
+                    special += 0.0 * v;
+                    if v > best.0 {
+                        best = (v, tap as f32);
+                    }
+                }
+            }
+            maxima[o] = best.0;
+            if SWITCHES {
+                taps[o] = best.1;
+            }
+        }
+        special
+    }
+}
+
+/// Stores the maxima of `taps` and, with `SWITCHES`, which ones they are.
+#[inline(always)]
+fn store_maxima<S: Simd, const TAPS: usize, const SWITCHES: bool>(
+    simd: S,
+    loads: [S::F32; TAPS],
+    maxima: &mut [f32],
+    taps: &mut [f32],
+) {
+    let mut best = (loads[0], simd.splat(0.0));
+    for tap in 1..TAPS {
+        best = contest::<S, SWITCHES>(simd, best, loads[tap], simd.splat(tap as f32));
+    }
+    simd.store(best.0, maxima);
+    if SWITCHES {
+        simd.store(best.1, taps);
+    }
+}
+
+/// Rows of any stride and dilation: parted into phases first.
+struct Parted {
+    split: Split,
+    line: AlignedBuf,
+    /// Where each tap of a row begins in its line.
+    starts: Vec<usize>,
+}
+
+impl Parted {
+    fn new(geometry: &Geometry, first: isize, len: usize, width: usize) -> Self {
+        let (stride, extent) = (geometry.stride[1], geometry.extent()[1]);
+        let phases = stride.min(extent);
+        let pitch = whole_cache_lines(width + (extent - 1) / stride);
+        let mut line = AlignedBuf::zeroed(phases * pitch);
+        line.fill(f32::NEG_INFINITY);
+        Self { split: Split::new(first, len, stride, phases, pitch), line, starts: tap_starts(geometry, pitch) }
+    }
+
+    /// What [`Scan::row`] does.
+    #[inline(always)]
+    fn row<S: Simd, const SWITCHES: bool>(
+        &mut self,
         simd: S,
-        lines: &[f32],
-        taps: &Taps,
+        row: &[f32],
+        maxima: &mut [f32],
+        taps: &mut [f32],
+    ) -> S::F32 {
+        let zero = simd.splat(0.0);
+        let finite = self.split.row(simd, row, &mut self.line);
+        for at in (0..maxima.len()).step_by(S::LANES) {
+            let mut best = (simd.load(&self.line[self.starts[0] + at..]), simd.splat(0.0));
+            for tap in 1..self.starts.len() {
+                let v = simd.load(&self.line[self.starts[tap] + at..]);
+                best = contest::<S, SWITCHES>(simd, best, v, simd.splat(tap as f32));
+            }
+            simd.store(best.0, &mut maxima[at..]);
+            if SWITCHES {
+                simd.store(best.1, &mut taps[at..]);
+            }
+        }
+        if finite { zero } else { simd.splat(f32::NAN) }
+    }
+}
+
+/// What has been found of rows: a row is where its line begins, and the switch of its first tap.
+struct Lines<'a> {
+    lines: &'a [f32],
+    /// From a row's maxima to their taps.
+    pitch: usize,
+}
+
+impl Lines<'_> {
+    /// The maxima of `ROWS` rows, at least one and each with a tap in the map for each output, and their switches.
+    #[inline(always)]
+    fn maxima<S: Simd, const ROWS: usize, const SWITCHES: bool>(
+        &self,
+        simd: S,
+        rows: [(usize, f32); ROWS],
         values: &mut [f32],
         switches: &mut [u8],
     ) {
-        let mut best = [simd.splat(f32::NEG_INFINITY); N];
-        let mut winner = [simd.splat(0.0); N];
-        for &(row, name) in &taps.rows {
-            for (tap, &name) in taps.starts.iter().zip(&taps.names[name..]) {
-                let line = &lines[row + tap..][..N * S::LANES];
-                let name = simd.splat(name);
-                for i in 0..N {
-                    let v = simd.load(&line[i * S::LANES..]);
-                    if SWITCHES {
-                        winner[i] = simd.select(simd.gt(v, best[i]), name, winner[i]);
-                    }
-                    best[i] = simd.max(v, best[i]);
-                }
-            }
+        let mut lines: [(&[f32], &[f32], S::F32); ROWS] = [(&[], &[], simd.splat(0.0)); ROWS];
+        for i in 0..ROWS {
+            let (maxima, taps) = self.lines[rows[i].0..rows[i].0 + 2 * self.pitch].split_at(self.pitch);
+            lines[i] = (maxima, taps, simd.splat(rows[i].1));
         }
-        store_block(simd, best, values);
-        if SWITCHES {
-            for (winner, out) in winner.into_iter().zip(switches.chunks_mut(S::LANES)) {
-                if out.len() == S::LANES {
-                    simd.store_u8(winner, out);
-                } else {
-                    let mut bytes = [0; 64];
-                    simd.store_u8(winner, &mut bytes);
-                    out.copy_from_slice(&bytes[..out.len()]);
-                }
+        let len = values.len();
+        let mut at = 0;
+        while at < len {
+            let mut best = (simd.load(&lines[0].0[at..]), lines[0].2);
+            if SWITCHES {
+                best.1 = simd.add(simd.load(&lines[0].1[at..]), best.1);
             }
+            for i in 1..ROWS {
+                let mut name = lines[i].2;
+                if SWITCHES {
+                    name = simd.add(simd.load(&lines[i].1[at..]), name);
+                }
+                best = contest::<S, SWITCHES>(simd, best, simd.load(&lines[i].0[at..]), name);
+            }
+            store::<S, SWITCHES>(simd, best, &mut values[at..], if SWITCHES { &mut switches[at..] } else { &mut [] });
+            at += S::LANES;
         }
     }
-    let mut at = 0;
-    while at < values.len() {
-        let left = (values.len() - at).div_ceil(S::LANES);
-        let (lines, values) = (&lines[at..], &mut values[at..]);
-        let switches = if SWITCHES { &mut switches[at..] } else { &mut [] };
-        at += S::LANES * by_block!(left, N => { block::<S, SWITCHES, N>(simd, lines, taps, values, switches); N });
+
+    /// Raises `values` where the row has more, or, with `first`, sets them to what the row has.
+    #[inline(always)]
+    fn raise<S: Simd, const SWITCHES: bool>(
+        &self,
+        simd: S,
+        (row, name): (usize, f32),
+        first: bool,
+        values: &mut [f32],
+        switches: &mut [u8],
+    ) {
+        let mut at = 0;
+        while at < values.len() {
+            let values = &mut values[at..];
+            let switches = if SWITCHES { &mut switches[at..] } else { &mut [] };
+            let mut best = (simd.load(&self.lines[row + at..]), simd.splat(name));
+            if SWITCHES {
+                best.1 = simd.add(simd.load(&self.lines[row + self.pitch + at..]), best.1);
+            }
+            if !first {
+                let (mut old, mut names) = ([0.0; 64], [0; 64]);
+                let len = values.len().min(S::LANES);
+                old[..len].copy_from_slice(&values[..len]);
+                if SWITCHES {
+                    names[..len].copy_from_slice(&switches[..len]);
+                }
+                best = contest::<S, SWITCHES>(simd, (simd.load(&old), simd.load_u8(&names)), best.0, best.1);
+            }
+            store::<S, SWITCHES>(simd, best, values, switches);
+            at += S::LANES;
+        }
+    }
+}
+
+/// Stores a vector, or as much of it as there is room for.
+#[inline(always)]
+fn store<S: Simd, const SWITCHES: bool>(
+    simd: S,
+    (best, winner): (S::F32, S::F32),
+    values: &mut [f32],
+    switches: &mut [u8],
+) {
+    if values.len() >= S::LANES {
+        simd.store(best, values);
+        if SWITCHES {
+            simd.store_u8(winner, switches);
+        }
+        return;
+    }
+    simd.store_partial(best, values);
+    if SWITCHES {
+        simd.store_u8_partial(winner, switches);
     }
 }
 

@@ -98,8 +98,10 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
-    /// Room for `capacity` rows of `len` elements, which hold `padding` until they are written to.
+    /// Room for at least `capacity` rows of `len` elements, which hold `padding` until they are written to.
     pub(crate) fn new(capacity: usize, len: usize, padding: f32) -> Self {
+        // A power of two, so that a row's slot takes no division.
+        let capacity = capacity.next_power_of_two();
         let mut lines = AlignedBuf::zeroed(capacity * len);
         lines.fill(padding);
         Self { lines, len, held: vec![usize::MAX; capacity] }
@@ -113,7 +115,7 @@ impl Ring {
     /// The slot of `row`, where its line begins, and whether it is there already (from now on it counts as there).
     #[inline(always)]
     pub(crate) fn claim(&mut self, row: usize) -> (usize, usize, bool) {
-        let slot = row % self.held.len();
+        let slot = row & (self.held.len() - 1);
         let present = self.held[slot] == row;
         self.held[slot] = row;
         (slot, slot * self.len, present)
@@ -282,10 +284,11 @@ impl WayBack {
         }
     }
 
-    /// Elements of a line of outputs: from `first − reach` on, as many as all taps of a phase read.
+    /// Elements of a line of outputs: from `first − reach` on, as many as all taps of a phase read, and one more for
+    /// a phase that is read one element ahead of another.
     #[inline(always)]
     pub(crate) fn line(&self) -> usize {
-        whole_cache_lines(self.pitch + self.reach)
+        whole_cache_lines(self.pitch + self.reach + 1)
     }
 
     /// What lands on each phase.

@@ -140,6 +140,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     const LANES: usize;
     /// How many `F32` the machine's vector registers hold at once.
     const REGISTERS: usize;
+    /// Whether [`Simd::rsqrt`] costs much less than a square root and a division.
+    const CHEAP_RSQRT: bool;
     /// `LANES` floats.
     type F32: Copy;
     /// `LANES` booleans.
@@ -163,6 +165,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn load_f16_bytes(self, s: &[u8]) -> Self::F32;
     /// `LANES` bytes as the numbers 0 to 255.
     fn load_u8(self, s: &[u8]) -> Self::F32;
+    /// Asks for the cache line that holds element `at` of `s`, which may lie beyond its end. A hint without effect.
+    fn prefetch<T>(self, s: &[T], at: usize);
     /// # Safety
     /// `p` must be valid for reading `LANES` floats; any alignment of a float.
     unsafe fn load_ptr(self, p: *const f32) -> Self::F32;
@@ -202,6 +206,10 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn and_not(self, a: Self::Mask, b: Self::Mask) -> Self::Mask;
     /// `a` where the mask is set, else `b`.
     fn select(self, m: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// a + b where the mask is set, else a + 0 or `a`: the same unless `a` is −0.
+    fn add_where(self, m: Self::Mask, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// 1 / √a for positive a, infinity excluded, within 2⁻²² of it; NaN for NaN.
+    fn rsqrt(self, a: Self::F32) -> Self::F32;
     /// The 2·LANES values of `a` then `b`, parted into those at even and at odd places.
     fn deinterleave(self, a: Self::F32, b: Self::F32) -> (Self::F32, Self::F32);
     /// The way back: lanes of `a` at even and of `b` at odd places, as two vectors in order.
@@ -212,4 +220,18 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn reduce_max(self, a: Self::F32) -> f32;
     /// Lanes, each an integer in 0..=255, as bytes to the first `LANES` bytes of `s`.
     fn store_u8(self, v: Self::F32, s: &mut [u8]);
+    /// As many lanes as `s` is long, at most `LANES`, each an integer in 0..=255, as bytes.
+    #[inline(always)]
+    fn store_u8_partial(self, v: Self::F32, s: &mut [u8]) {
+        let mut bytes = [0; 32];
+        self.store_u8(v, &mut bytes);
+        let mut at = 0;
+        // Pieces of sizes known when this is compiled: plain moves.
+        for size in [16, 8, 4, 2, 1] {
+            if s.len() & size != 0 {
+                s[at..at + size].copy_from_slice(&bytes[at..at + size]);
+                at += size;
+            }
+        }
+    }
 }

@@ -5,9 +5,7 @@
 
 use crate::Cpu;
 use crate::geometry::{Geometry, Window};
-use crate::rows::{
-    Landing, Ring, WayBack, by_block, check_pool, for_groups, present_rows, store_block, vectors, weave_row,
-};
+use crate::rows::{Ring, WayBack, by_block, check_pool, for_groups, present_rows, store_block, vectors, weave_row};
 use crate::simd::{Simd, SimdOp};
 use crate::view::{Maps, MapsMut, PlaneMut};
 
@@ -57,7 +55,23 @@ impl SimdOp for Unpool<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { geometry, signal, switches, window, planes } = self;
+        match self.geometry.stride[1] {
+            1 => simd.vectorize(Spaced::<1>(self)),
+            2 => simd.vectorize(Spaced::<2>(self)),
+            _ => simd.vectorize(Spaced::<0>(self)),
+        }
+    }
+}
+
+/// A pool whose stride along a row is known when this is compiled, or any where it is 0.
+struct Spaced<'a, const STRIDE: usize>(Unpool<'a>);
+
+impl<const STRIDE: usize> SimdOp for Spaced<'_, STRIDE> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Unpool { geometry, signal, switches, window, planes } = self.0;
         let Geometry { kernel, stride, dilation, pads } = *geometry;
         let way = WayBack::new(simd, geometry, window.x0, window.x1);
         let (line, present) = (way.line(), present_rows(signal));
@@ -65,15 +79,14 @@ impl SimdOp for Unpool<'_> {
         let skipped = present.x0.saturating_sub(switches.window().x0);
         // A slot holds a row of values, then one of switches as numbers; beside the signal's window zeros.
         let mut ring = Ring::new((geometry.extent()[0] - 1) / stride[0] + 1, 2 * line, 0.0);
-        let mut phases = vec![0.0; stride[1] * way.pitch];
+        let mut phases = vec![0.0; if STRIDE == 0 { stride[1] * way.pitch } else { 0 }];
         let landings = way.landings(geometry);
-        let names: Vec<f32> = (0..kernel[0] * kernel[1]).map(|offset| offset as f32).collect();
-        let mut rows = Vec::with_capacity(kernel[0]);
+        let mut taps: Vec<Vec<(usize, f32)>> = vec![Vec::with_capacity(kernel[0] * kernel[1]); landings.len()];
         for mut plane in planes {
             let (n, c) = (plane.image, plane.channel);
             ring.clear();
             for y in window.y0..window.y1 {
-                rows.clear();
+                taps.iter_mut().for_each(Vec::clear);
                 // From the last tap down, outputs come in rising order.
                 for ky in (0..kernel[0]).rev() {
                     let Some(t) = (y + pads[0]).checked_sub(ky * dilation[0]) else { continue };
@@ -83,75 +96,102 @@ impl SimdOp for Unpool<'_> {
                     }
                     let (_, start, held) = ring.claim(oy);
                     if !held {
-                        let (values, switched) = ring.line_mut(start).split_at_mut(line);
-                        values[inside.clone()].copy_from_slice(&signal.row(n, c, oy)[from..from + inside.len()]);
+                        let (values, named) = ring.line_mut(start).split_at_mut(line);
+                        let row = &signal.row(n, c, oy)[from..from + inside.len()];
                         let bytes = &switches.row(n, c, oy)[skipped + from..skipped + from + inside.len()];
-                        widen_row(simd, bytes, &mut switched[inside.clone()]);
+                        hold_row(simd, row, bytes, &mut values[inside.clone()], &mut named[inside.clone()]);
                     }
-                    rows.push((start, ky * kernel[1]));
+                    for (taps, landing) in taps.iter_mut().zip(&landings) {
+                        for (at, tap) in landing.starts.iter().zip(&landing.taps) {
+                            taps.push((start + at, (ky * kernel[1] + tap) as f32));
+                        }
+                    }
                 }
-                let out = plane.row_mut(y);
-                if rows.is_empty() {
-                    out.fill(0.0);
-                    continue;
+                let (lines, out) = (Lines { lines: &ring.lines, line }, plane.row_mut(y));
+                match STRIDE {
+                    1 => lines.gather(simd, &taps[0], out),
+                    2 if way.q0 == 0 => lines.gather_pairs(simd, [&taps[0], &taps[1]], 0, out),
+                    2 => lines.gather_pairs(simd, [&taps[1], &taps[0]], 1, out),
+                    _ => {
+                        for (phase, taps) in phases.chunks_exact_mut(way.pitch).zip(&taps) {
+                            lines.gather(simd, taps, phase);
+                        }
+                        weave_row(simd, &phases, way.pitch, stride[1], way.q0, out);
+                    }
                 }
-                for (phase, landing) in phases.chunks_exact_mut(way.pitch).zip(&landings) {
-                    gather(simd, &Lines { lines: &ring.lines, line, rows: &rows, names: &names }, landing, phase);
-                }
-                weave_row(simd, &phases, way.pitch, stride[1], way.q0, out);
             }
         }
     }
 }
 
-/// dst\[i\] = bytes\[i\] as numbers
+/// Copies a row of values and, as numbers, its switches.
 #[inline(always)]
-fn widen_row<S: Simd>(simd: S, bytes: &[u8], dst: &mut [f32]) {
-    for at in vectors(simd, dst.len()) {
-        simd.store(simd.load_u8(&bytes[at..]), &mut dst[at..]);
+fn hold_row<S: Simd>(simd: S, row: &[f32], bytes: &[u8], values: &mut [f32], named: &mut [f32]) {
+    for at in vectors(simd, row.len()) {
+        simd.store(simd.load(&row[at..]), &mut values[at..]);
+        simd.store(simd.load_u8(&bytes[at..]), &mut named[at..]);
     }
-    if dst.len() < S::LANES {
-        for (x, &byte) in dst.iter_mut().zip(bytes) {
-            *x = f32::from(byte);
+    if row.len() < S::LANES {
+        for i in 0..row.len() {
+            (values[i], named[i]) = (row[i], f32::from(bytes[i]));
         }
     }
 }
 
-/// The rows of the signal that cover a row of cells.
+/// The rows of the signal: values, and `line` further on their switches.
+///
+/// A tap is where the values begin that it may bring to cell 0, and the switch that says it does.
 struct Lines<'a> {
     lines: &'a [f32],
-    /// From a row's values to its switches.
     line: usize,
-    /// Where each row begins in `lines`, and the first switch that means the row of cells.
-    rows: &'a [(usize, usize)],
-    /// The switches as numbers.
-    names: &'a [f32],
 }
 
-/// dst\[i\] = Σ value\[i\] over the taps, in their order, that switch\[i\] names.
-#[inline(always)]
-fn gather<S: Simd>(simd: S, signal: &Lines<'_>, landing: &Landing, dst: &mut [f32]) {
+impl Lines<'_> {
+    /// out\[i\] = Σ value\[i\] over the taps, in their order, that switch\[i\] names.
     #[inline(always)]
-    fn block<S: Simd, const N: usize>(simd: S, signal: &Lines<'_>, landing: &Landing, at: usize, dst: &mut [f32]) {
-        let zero = simd.splat(0.0);
-        let mut sum = [zero; N];
-        for &(row, name) in signal.rows {
-            for (start, tap) in landing.starts.iter().zip(&landing.taps) {
-                let values = &signal.lines[row + start + at..][..N * S::LANES];
-                let switches = &signal.lines[row + start + at + signal.line..][..N * S::LANES];
-                let name = simd.splat(signal.names[name + tap]);
-                for i in 0..N {
-                    let named = simd.eq(simd.load(&switches[i * S::LANES..]), name);
-                    sum[i] = simd.add(sum[i], simd.select(named, simd.load(&values[i * S::LANES..]), zero));
-                }
+    fn gather<S: Simd>(&self, simd: S, taps: &[(usize, f32)], out: &mut [f32]) {
+        let mut at = 0;
+        while at < out.len() {
+            let left = (out.len() - at).div_ceil(S::LANES);
+            let out = &mut out[at..];
+            at += S::LANES * by_block!(left, N => { store_block(simd, self.sums::<S, N>(simd, taps, at), out); N });
+        }
+    }
+
+    /// The same for two phases at once: cells 0, 2, 4 … of `out` from the first, cells 1, 3, 5 … from the second, whose
+    /// values lie `ahead` further on.
+    #[inline(always)]
+    fn gather_pairs<S: Simd>(&self, simd: S, taps: [&[(usize, f32)]; 2], ahead: usize, out: &mut [f32]) {
+        let mut at = 0;
+        while 2 * at < out.len() {
+            let left = (out.len() - 2 * at).div_ceil(2 * S::LANES);
+            let out = &mut out[2 * at..];
+            at += S::LANES
+                * by_block!(left, N => {
+                    let even = self.sums::<S, N>(simd, taps[0], at);
+                    let odd = self.sums::<S, N>(simd, taps[1], at + ahead);
+                    for i in 0..N {
+                        let (a, b) = simd.interleave(even[i], odd[i]);
+                        store_block(simd, [a, b], &mut out[2 * i * S::LANES..]);
+                    }
+                    N
+                });
+        }
+    }
+
+    /// `N` vectors of cells from `at` on.
+    #[inline(always)]
+    fn sums<S: Simd, const N: usize>(&self, simd: S, taps: &[(usize, f32)], at: usize) -> [S::F32; N] {
+        let mut sum = [simd.splat(0.0); N];
+        for &(start, name) in taps {
+            let values = &self.lines[start + at..][..N * S::LANES];
+            let switches = &self.lines[start + at + self.line..][..N * S::LANES];
+            let name = simd.splat(name);
+            for i in 0..N {
+                let named = simd.eq(simd.load(&switches[i * S::LANES..]), name);
+                sum[i] = simd.add_where(named, sum[i], simd.load(&values[i * S::LANES..]));
             }
         }
-        store_block(simd, sum, dst);
-    }
-    let mut at = 0;
-    while at < dst.len() {
-        let left = (dst.len() - at) / S::LANES;
-        let dst = &mut dst[at..];
-        at += S::LANES * by_block!(left, N => { block::<S, N>(simd, signal, landing, at, dst); N });
+        sum
     }
 }

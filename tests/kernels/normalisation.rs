@@ -75,6 +75,25 @@ fn lrn_of_every_size_and_exponent() {
 }
 
 #[test]
+fn lrn_of_sums_near_nothing_and_near_infinity() {
+    for (k, scale) in [(0.0, 1.0), (1e-38, 1e-18), (1e-30, 0.0), (2.0, 1e18), (2.0, 3e18), (1.0, 1e19)] {
+        for size in [1, 3, 5] {
+            let l = Lrn { size, k, ..STRONG };
+            let mut x = Full::random(21, [1, 7], [1, 21]);
+            x.data.iter_mut().for_each(|x| *x *= scale);
+            let want = Full::compute([1, 7], [1, 21], |out| reference::pooling::lrn(&l, x.maps(), out));
+            for cpu in levels() {
+                let got = forward(&cpu, &l, &x);
+                for (g, w) in got.data.iter().zip(&want.data) {
+                    let same = (g - w).abs() <= 2e-6 * w.abs() + 1e-9 || g.is_nan() && w.is_nan();
+                    assert!(same, "{} {l:?} × {scale:e}: {g:e}, expected {w:e}", cpu.level);
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn an_even_sum_reaches_one_channel_further_up() {
     let l = Lrn { size: 2, alpha: 2.0, beta: 1.0, k: 1.0 };
     let x = Full { data: vec![1.0, 2.0, 3.0], batch: 1, channels: 3, size: [1, 1] };

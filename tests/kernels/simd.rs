@@ -71,6 +71,7 @@ impl SimdOp for Lanewise {
                     ("or", flag(simd.or(gt, other))),
                     ("and_not", flag(simd.and_not(other, nan))),
                     ("select", simd.select(gt, a, b)),
+                    ("add_where", simd.add_where(gt, c, b)),
                 ] {
                     let mut out = vec![0.0; S::LANES];
                     simd.store(v, &mut out);
@@ -86,7 +87,7 @@ impl SimdOp for Lanewise {
 fn lanewise_operations_follow_their_scalar_rule() {
     for level in Level::available() {
         let (lanes, rows) = level.dispatch(Lanewise);
-        assert_eq!(rows.len(), VALUES.len() * VALUES.len() * 14 * lanes);
+        assert_eq!(rows.len(), VALUES.len() * VALUES.len() * 15 * lanes);
         for (name, [a, b, c], got) in rows {
             let flag = |x: bool| if x { 1.0 } else { 0.0 };
             let want = match name {
@@ -99,6 +100,9 @@ fn lanewise_operations_follow_their_scalar_rule() {
                 "fma" => a.mul_add(b, c),
                 "max" => [b, a][usize::from(a > b)],
                 "min" => [b, a][usize::from(a < b)],
+                // a + 0 where the mask is not set: −0 may become 0.
+                "add_where" if c == 0.0 && got == 0.0 => got,
+                "add_where" => [c, c + b][usize::from(a > b)],
                 "sqrt" => a.sqrt(),
                 "gt" => flag(a > b),
                 "eq" => flag(a == b),
@@ -281,5 +285,63 @@ fn reductions_halve_in_the_documented_order() {
         assert_eq!(level.dispatch(Reduce(&x)).2, f32::NEG_INFINITY);
         x[3] = f32::INFINITY;
         assert_eq!(level.dispatch(Reduce(&x)).2, f32::INFINITY);
+    }
+}
+
+struct Rsqrt<'a>(&'a mut [f32]);
+
+impl SimdOp for Rsqrt<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        for x in self.0.chunks_mut(S::LANES) {
+            let r = simd.rsqrt(simd.load_partial(x, 1.0));
+            simd.store_partial(r, x);
+        }
+    }
+}
+
+#[test]
+fn reciprocal_roots_are_within_their_bound() {
+    let inputs: Vec<f32> = (0..100_000).map(|i| (i as f32 / 400.0 - 125.0).exp2() * (1.0 + i as f32 / 3e5)).collect();
+    for level in Level::available() {
+        let mut got = inputs.clone();
+        level.dispatch(Rsqrt(&mut got));
+        for (x, r) in inputs.iter().zip(&got) {
+            let exact = 1.0 / f64::from(*x).sqrt();
+            let error = (f64::from(*r) - exact).abs() / exact;
+            assert!(error <= 2f64.powi(-22), "{level}: 1 / √{x:e} = {r:e}, {error:e} off");
+        }
+        let mut special = [f32::NAN];
+        level.dispatch(Rsqrt(&mut special));
+        assert!(special[0].is_nan(), "{level}");
+    }
+}
+
+struct Bytes(usize);
+
+impl SimdOp for Bytes {
+    type Output = Vec<u8>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Vec<u8> {
+        let numbers: Vec<f32> = (0..64).map(|i| (255 - 3 * i) as f32).collect();
+        let mut bytes = vec![1; self.0.min(S::LANES) + 1];
+        let len = bytes.len() - 1;
+        simd.store_u8_partial(simd.load(&numbers), &mut bytes[..len]);
+        bytes
+    }
+}
+
+#[test]
+fn a_part_of_a_vector_goes_into_as_many_bytes() {
+    for level in Level::available() {
+        for len in 0..=16 {
+            let bytes = level.dispatch(Bytes(len));
+            let (last, stored) = bytes.split_last().expect("one more than stored");
+            let want: Vec<u8> = (0..stored.len()).map(|i| 255 - 3 * i as u8).collect();
+            assert_eq!((stored, *last), (&want[..], 1), "{level} {len}");
+        }
     }
 }

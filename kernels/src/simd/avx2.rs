@@ -45,6 +45,7 @@ impl Avx2 {
 impl Simd for Avx2 {
     const LANES: usize = 8;
     const REGISTERS: usize = 16;
+    const CHEAP_RSQRT: bool = true;
     type F32 = __m256;
     type Mask = __m256;
 
@@ -97,6 +98,12 @@ impl Simd for Avx2 {
         let p = s[..8].as_ptr();
         // SAFETY: the slice above checked that eight bytes are there, and the load takes any alignment; the token proves AVX2.
         unsafe { _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(p.cast()))) }
+    }
+
+    #[inline(always)]
+    fn prefetch<T>(self, s: &[T], at: usize) {
+        // SAFETY: a prefetch reads nothing that the program could see and never faults, whatever the address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(s.as_ptr().wrapping_add(at).cast()) }
     }
 
     #[inline(always)]
@@ -218,6 +225,22 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn select(self, m: __m256, a: __m256, b: __m256) -> __m256 {
         registers!(_mm256_blendv_ps(b, a, m))
+    }
+
+    #[inline(always)]
+    fn add_where(self, m: __m256, a: __m256, b: __m256) -> __m256 {
+        registers!(_mm256_add_ps(a, _mm256_and_ps(m, b)))
+    }
+
+    // One Newton step from an estimate within 1.5 · 2⁻¹²: r + r · (½ − ½ · a · r²).
+    #[inline(always)]
+    fn rsqrt(self, a: __m256) -> __m256 {
+        registers!({
+            let half = _mm256_set1_ps(0.5);
+            let r = _mm256_rsqrt_ps(a);
+            let step = _mm256_fnmadd_ps(_mm256_mul_ps(_mm256_mul_ps(half, a), r), r, half);
+            _mm256_fmadd_ps(r, step, r)
+        })
     }
 
     // Within each half first, then the four pairs into order.

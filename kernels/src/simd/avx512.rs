@@ -45,6 +45,7 @@ fn first(n: usize) -> __mmask16 {
 impl Simd for Avx512 {
     const LANES: usize = 16;
     const REGISTERS: usize = 32;
+    const CHEAP_RSQRT: bool = true;
     type F32 = __m512;
     type Mask = __mmask16;
 
@@ -95,6 +96,12 @@ impl Simd for Avx512 {
         let p = s[..16].as_ptr();
         // SAFETY: the slice above checked that 16 bytes are there, and the load takes any alignment; the token proves AVX-512F.
         unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(p.cast()))) }
+    }
+
+    #[inline(always)]
+    fn prefetch<T>(self, s: &[T], at: usize) {
+        // SAFETY: a prefetch reads nothing that the program could see and never faults, whatever the address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(s.as_ptr().wrapping_add(at).cast()) }
     }
 
     #[inline(always)]
@@ -202,6 +209,22 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn select(self, m: __mmask16, a: __m512, b: __m512) -> __m512 {
         registers!(_mm512_mask_blend_ps(m, b, a))
+    }
+
+    #[inline(always)]
+    fn add_where(self, m: __mmask16, a: __m512, b: __m512) -> __m512 {
+        registers!(_mm512_mask_add_ps(a, m, a, b))
+    }
+
+    // One Newton step from an estimate within 2⁻¹⁴: r + r · (½ − ½ · a · r²).
+    #[inline(always)]
+    fn rsqrt(self, a: __m512) -> __m512 {
+        registers!({
+            let half = _mm512_set1_ps(0.5);
+            let r = _mm512_rsqrt14_ps(a);
+            let step = _mm512_fnmadd_ps(_mm512_mul_ps(_mm512_mul_ps(half, a), r), r, half);
+            _mm512_fmadd_ps(r, step, r)
+        })
     }
 
     #[inline(always)]

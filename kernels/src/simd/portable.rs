@@ -23,6 +23,7 @@ impl Simd for Portable {
     const LANES: usize = 8;
     /// Sixteen registers of four lanes on plain x86-64 and wasm, of eight with AVX; thirty-two of four on NEON.
     const REGISTERS: usize = if cfg!(any(target_feature = "avx", target_feature = "neon")) { 16 } else { 8 };
+    const CHEAP_RSQRT: bool = false;
     type F32 = f32x8;
     /// Each lane all ones or all zeros.
     type Mask = f32x8;
@@ -85,6 +86,9 @@ impl Simd for Portable {
         let bytes: &[u8; 8] = s[..8].try_into().expect("eight bytes");
         f32x8::new(bytes.map(f32::from))
     }
+
+    #[inline(always)]
+    fn prefetch<T>(self, _: &[T], _: usize) {}
 
     #[inline(always)]
     unsafe fn load_ptr(self, p: *const f32) -> f32x8 {
@@ -181,6 +185,16 @@ impl Simd for Portable {
     #[inline(always)]
     fn select(self, m: f32x8, a: f32x8, b: f32x8) -> f32x8 {
         m.bitselect(a, b)
+    }
+
+    #[inline(always)]
+    fn add_where(self, m: f32x8, a: f32x8, b: f32x8) -> f32x8 {
+        a + (m & b)
+    }
+
+    #[inline(always)]
+    fn rsqrt(self, a: f32x8) -> f32x8 {
+        f32x8::splat(1.0) / a.sqrt()
     }
 
     #[inline(always)]
