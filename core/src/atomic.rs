@@ -29,10 +29,13 @@ where
         fill(&mut out)?;
         return out.flush().map_err(Error::io("write", path));
     }
-    let mut out = BufWriter::with_capacity(1 << 18, temporary(&target.folder).map_err(Error::io("write", path))?);
+    let temporary = temporary(&target.folder).map_err(Error::io("write", path))?;
+    // Through the file itself: errors of the other way name the temporary file, which nobody asked for.
+    let mut out = BufWriter::with_capacity(1 << 18, temporary.as_file());
     fill(&mut out)?;
+    out.flush().map_err(Error::io("write", path))?;
+    drop(out);
     let finish = || -> io::Result<()> {
-        let temporary = out.into_inner().map_err(io::IntoInnerError::into_error)?;
         temporary.as_file().sync_all()?;
         temporary.persist(&target.file).map_err(|e| e.error)?;
         // The rename itself must reach the disk too; not every file system can sync a folder, and the file is whole
@@ -114,7 +117,7 @@ fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
-    builder.tempfile_in(folder)
+    builder.tempfile_in(folder).map_err(|e| e.kind().into())
 }
 
 #[cfg(test)]
@@ -126,6 +129,13 @@ mod tests {
             fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn errors_name_the_file_that_was_asked_for() {
+        let error = check_writable(Path::new("/proc/result.png")).unwrap_err().to_string();
+        assert!(error.starts_with("/proc/result.png: cannot write: ") && !error.contains(".part"), "{error}");
     }
 
     #[test]

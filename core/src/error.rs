@@ -153,7 +153,7 @@ impl Error {
     /// An [`Error::Io`] for `path`, to be used with `map_err`.
     pub fn io(doing: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Error {
         let path = path.as_ref().to_owned();
-        move |source| Error::Io { path, doing, source: plain(source) }
+        move |source| Error::Io { path, doing, source }
     }
 
     /// An [`Error::Format`] for `path`.
@@ -202,12 +202,6 @@ impl Error {
             _ => None,
         }
     }
-}
-
-/// `error` without the name of a temporary file around it: the message names the file that was asked for.
-fn plain(error: io::Error) -> io::Error {
-    let inner = error.get_ref().and_then(|e| e.source()?.downcast_ref::<io::Error>()?.raw_os_error());
-    inner.map_or(error, io::Error::from_raw_os_error)
 }
 
 fn show(path: &Path) -> String {

@@ -305,12 +305,11 @@ impl Artefact for Occluded<'_> {
         row(activity, map.baseline_activity, &map.activity, |x| format!("{x:.2}"));
         let other = map.label.iter().filter(|&&l| l != map.baseline_label).count();
         format!(
-            "{}: top-1 {} (class {}); another class wins at {other} of {} places\n{}\n{}×{} places of a {}×{} square, \
-             stride {}, fill {}, in {:.2} s\n{}",
+            "{}: top-1 {} (class {})\n{}\n{}×{} places of a {}×{} square, stride {}, fill {}\nanother class wins at \
+             {other} of {} places · {:.2} s\n{}",
             escape(&self.loaded.name),
             escape(self.opened.class_name(map.baseline_label)),
             map.baseline_label,
-            map.label.len(),
             self.opened.caption(),
             map.rows,
             map.columns,
@@ -318,6 +317,7 @@ impl Artefact for Occluded<'_> {
             self.size,
             self.stride,
             format!("{:?}", self.fill).to_lowercase(),
+            map.label.len(),
             self.seconds,
             table.text()
         )
