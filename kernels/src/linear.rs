@@ -3,15 +3,19 @@
 //! y(n, o) = act(bias(o) + Σ_i w(o, i) · x(n, i))
 //!
 //! ```text
-//! weights (outputs, inputs)                     weights (inputs, outputs)
-//!   a few rows at a time, vectors along i,        a few vectors of outputs at a time, x(i) broadcast,
+//! weights (outputs, inputs): rows.rs            weights (inputs, outputs): columns.rs
+//!   a few rows at a time, vectors along i,        a few rows at a time, vectors along o, x(i) broadcast,
 //!   one chain of vectors a row, then its sum      one chain an output
 //! ```
 //! Every sum is one chain in the order of i, so it is the same whatever rows, images and threads it is computed with.
+//! Weights come from memory once, for all images of a batch, and each thread reads whole stretches of them.
+
+mod columns;
+mod rows;
 
 use crate::Cpu;
 use crate::conv2d::Activation;
-use crate::simd::{Simd, SimdOp};
+use crate::simd::Simd;
 use crate::view::{Dtype, Weights};
 
 /// The constants of a fully connected layer.
@@ -69,18 +73,23 @@ pub fn linear(
     }
     let relu = activation == Activation::Relu;
     let part = Part { linear, weights, bias, relu, x, batch };
-    // A few tasks a thread, so that the last one is short; whole blocks, so that only the end has an edge.
-    let each = outputs.div_ceil(4 * cpu.threads.count()).next_multiple_of(if transposed { 8 } else { 64 });
+    let run = |first: usize, y: &mut [f32]| match (transposed, weights.dtype()) {
+        (true, Dtype::F32) => cpu.level.dispatch(rows::Rows::<false> { part, first, y }),
+        (true, Dtype::F16) => cpu.level.dispatch(rows::Rows::<true> { part, first, y }),
+        (false, Dtype::F32) => cpu.level.dispatch(columns::Columns::<false> { part, first, y }),
+        (false, Dtype::F16) => cpu.level.dispatch(columns::Columns::<true> { part, first, y }),
+    };
+    // A few tasks a thread, so that the last one is short; where rows are cut, fewer, so that the pieces stay long.
+    let (tasks, whole) = if transposed { (4, 24) } else { (1, 64) };
+    let each = outputs.div_ceil(tasks * cpu.threads.count()).next_multiple_of(whole);
     if batch == 1 {
-        cpu.threads.chunks_mut(y, each, |i, y| cpu.level.dispatch(Run { part, first: i * each, y }));
+        cpu.threads.chunks_mut(y, each, |i, y| run(i * each, y));
     } else {
-        let mut columns = vec![0.0; y.len()];
-        cpu.threads.chunks_mut(&mut columns, each * batch, |i, y| {
-            cpu.level.dispatch(Run { part, first: i * each, y });
-        });
+        let mut across = vec![0.0; y.len()];
+        cpu.threads.chunks_mut(&mut across, each * batch, |i, y| run(i * each, y));
         for (n, y) in y.chunks_mut(outputs).enumerate() {
             for (o, y) in y.iter_mut().enumerate() {
-                *y = columns[o * batch + n];
+                *y = across[o * batch + n];
             }
         }
     }
@@ -102,146 +111,13 @@ struct Part<'a> {
     batch: usize,
 }
 
-/// Outputs from `first` on: `y` is `outputs × batch`.
-struct Run<'a, 'y> {
-    part: Part<'a>,
-    first: usize,
-    y: &'y mut [f32],
-}
-
-impl SimdOp for Run<'_, '_> {
-    type Output = ();
-
+impl Part<'_> {
+    /// The sum of output `o` with its bias and through the activation.
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        match (self.part.linear.transposed, self.part.weights.dtype()) {
-            (true, Dtype::F32) => self.rows::<S, false>(simd),
-            (true, Dtype::F16) => self.rows::<S, true>(simd),
-            (false, Dtype::F32) => self.columns::<S, false>(simd),
-            (false, Dtype::F16) => self.columns::<S, true>(simd),
-        }
-        let Self { part, first, y } = self;
-        for (i, y) in y.chunks_mut(part.batch).enumerate() {
-            let bias = part.bias.map_or(0.0, |bias| bias[first + i]);
-            for y in y {
-                *y += bias;
-                // Not `max`: NaN must stay NaN.
-                if part.relu && *y < 0.0 {
-                    *y = 0.0;
-                }
-            }
-        }
-    }
-}
-
-impl Run<'_, '_> {
-    #[inline(always)]
-    fn rows<S: Simd, const HALF: bool>(&mut self, simd: S) {
-        let batch = self.part.batch;
-        let count = self.y.len() / batch;
-        let mut n = 0;
-        while n < batch {
-            let images = if batch - n >= 4 { 4 } else { 1 };
-            let mut r = 0;
-            while r < count {
-                r += match (images, count - r) {
-                    (1, 8..) => self.dots::<S, HALF, 8, 1>(simd, r, n),
-                    (1, _) => self.dots::<S, HALF, 1, 1>(simd, r, n),
-                    (_, 3..) => self.dots::<S, HALF, 3, 4>(simd, r, n),
-                    _ => self.dots::<S, HALF, 1, 4>(simd, r, n),
-                };
-            }
-            n += images;
-        }
-    }
-
-    /// `R` outputs of `B` images, from row `r` and image `n` on.
-    #[inline(always)]
-    fn dots<S: Simd, const HALF: bool, const R: usize, const B: usize>(
-        &mut self,
-        simd: S,
-        r: usize,
-        n: usize,
-    ) -> usize {
-        let part = self.part;
-        let inputs = part.linear.inputs;
-        let size = part.weights.dtype().size();
-        let rows: [&[u8]; R] = std::array::from_fn(|i| {
-            let start = (self.first + r + i) * inputs * size;
-            &part.weights.bytes()[start..start + inputs * size]
-        });
-        let images: [&[f32]; B] = std::array::from_fn(|b| &part.x[(n + b) * inputs..(n + b + 1) * inputs]);
-        let mut acc = [[simd.splat(0.0); B]; R];
-        let whole = inputs / S::LANES * S::LANES;
-        for i in (0..whole).step_by(S::LANES) {
-            let x: [S::F32; B] = std::array::from_fn(|b| simd.load(&images[b][i..]));
-            for r in 0..R {
-                let w = widen::<S, HALF>(simd, &rows[r][i * size..]);
-                for b in 0..B {
-                    acc[r][b] = simd.fma(w, x[b], acc[r][b]);
-                }
-            }
-        }
-        if whole < inputs {
-            let x: [S::F32; B] = std::array::from_fn(|b| simd.load_partial(&images[b][whole..], 0.0));
-            for r in 0..R {
-                let row = Weights::new(&rows[r][whole * size..], part.weights.dtype());
-                let w = rest(simd, row);
-                for b in 0..B {
-                    acc[r][b] = simd.fma(w, x[b], acc[r][b]);
-                }
-            }
-        }
-        for i in 0..R {
-            for b in 0..B {
-                self.y[(r + i) * part.batch + n + b] = simd.reduce_sum(acc[i][b]);
-            }
-        }
-        R
-    }
-
-    #[inline(always)]
-    fn columns<S: Simd, const HALF: bool>(&mut self, simd: S) {
-        let batch = self.part.batch;
-        let count = self.y.len() / batch;
-        for n in 0..batch {
-            let mut o = 0;
-            while o < count {
-                o += match count - o {
-                    left if left >= 4 * S::LANES => self.chains::<S, HALF, 4>(simd, o, n, 4 * S::LANES),
-                    left => self.chains::<S, HALF, 1>(simd, o, n, left.min(S::LANES)),
-                };
-            }
-        }
-    }
-
-    /// `len` outputs, at most `V` vectors, of image `n`, from output `o` on.
-    #[inline(always)]
-    fn chains<S: Simd, const HALF: bool, const V: usize>(&mut self, simd: S, o: usize, n: usize, len: usize) -> usize {
-        let part = self.part;
-        let Linear { inputs, outputs, .. } = *part.linear;
-        let size = part.weights.dtype().size();
-        let mut acc = [simd.splat(0.0); V];
-        for (i, &x) in part.x[n * inputs..(n + 1) * inputs].iter().enumerate() {
-            let x = simd.splat(x);
-            let start = (i * outputs + self.first + o) * size;
-            let row = &part.weights.bytes()[start..start + len * size];
-            if len == V * S::LANES {
-                for v in 0..V {
-                    acc[v] = simd.fma(widen::<S, HALF>(simd, &row[v * S::LANES * size..]), x, acc[v]);
-                }
-            } else {
-                acc[0] = simd.fma(rest(simd, Weights::new(row, part.weights.dtype())), x, acc[0]);
-            }
-        }
-        let mut lanes = [0.0; 64];
-        for v in 0..V {
-            simd.store(acc[v], &mut lanes[v * S::LANES..]);
-        }
-        for j in 0..len {
-            self.y[(o + j) * part.batch + n] = lanes[j];
-        }
-        len
+    fn finish(&self, o: usize, sum: f32) -> f32 {
+        let y = sum + self.bias.map_or(0.0, |bias| bias[o]);
+        // Not `max`: NaN must stay NaN.
+        if self.relu && y < 0.0 { 0.0 } else { y }
     }
 }
 
