@@ -18,3 +18,5 @@ mod pointwise;
 mod pooling;
 #[path = "kernels/simd.rs"]
 mod simd;
+#[path = "kernels/winograd.rs"]
+mod winograd;

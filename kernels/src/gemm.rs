@@ -23,13 +23,13 @@ use crate::Cpu;
 use crate::aligned::AlignedBuf;
 use crate::caches::Caches;
 use crate::simd::{Simd, SimdOp};
-use micro::{MAX_MR, MAX_NR, Shape};
+use micro::{MAX_MR, MAX_NR};
 use tiles::{Block, Operands, Spill};
 
-pub(crate) use micro::MAX_NR as MAX_PANEL_WIDTH;
+pub(crate) use micro::{MAX_NR as MAX_PANEL_WIDTH, Shape};
 pub(crate) use pack::Columns;
 pub use pack::PackedA;
-pub(crate) use tiles::Output;
+pub(crate) use tiles::{Output, multiply};
 
 /// A read-only matrix with any strides.
 #[derive(Clone, Copy, Debug)]
@@ -162,9 +162,18 @@ pub(crate) struct Steps {
 impl Steps {
     /// For the tiles of `shape`. A B panel takes at most three quarters of L1; A streams past it.
     pub(crate) fn new(k: usize, shape: Shape) -> Self {
-        let most = (Caches::get().l1 * 3 / 4 / (shape.nr() * size_of::<f32>())).clamp(64, 384);
+        Self::at_most(k, (Caches::get().l1 * 3 / 4 / (shape.nr() * size_of::<f32>())).clamp(64, 384))
+    }
+
+    /// As few equal blocks as have no more than `most` steps each.
+    pub(crate) fn at_most(k: usize, most: usize) -> Self {
         // At least one, so that an empty sum is stored too.
         Self { k, count: k.div_ceil(most).max(1) }
+    }
+
+    /// Steps of all blocks.
+    pub(crate) fn k(&self) -> usize {
+        self.k
     }
 
     /// Blocks.

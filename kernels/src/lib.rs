@@ -47,6 +47,7 @@ pub mod simd;
 pub mod softmax;
 pub mod unpool2d;
 pub mod view;
+pub mod winograd;
 
 pub use geometry::{Geometry, Window};
 pub use par::Threads;

@@ -214,6 +214,11 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn deinterleave(self, a: Self::F32, b: Self::F32) -> (Self::F32, Self::F32);
     /// The way back: lanes of `a` at even and of `b` at odd places, as two vectors in order.
     fn interleave(self, a: Self::F32, b: Self::F32) -> (Self::F32, Self::F32);
+    /// Vector j holds, for each lane l, `s[at[l] + j]`: eight columns of `LANES` short rows. Entries of `at` beyond
+    /// `LANES` are not looked at.
+    fn load_columns(self, s: &[f32], at: &[usize; 16]) -> [Self::F32; 8];
+    /// Lane l of vector j goes to `s[l · stride + j]`.
+    fn store_columns(self, v: [Self::F32; 8], s: &mut [f32], stride: usize);
     /// The sum of the lanes, by halving: ((0+4)+(2+6))+….
     fn reduce_sum(self, a: Self::F32) -> f32;
     /// The largest lane; any NaN may be lost.

@@ -276,7 +276,17 @@ pub struct PlaneMut<'a, T = f32> {
     data: &'a mut [T],
 }
 
-impl<T> PlaneMut<'_, T> {
+impl<'a, T> PlaneMut<'a, T> {
+    /// The rows above row `y` of the map and those from there on; `y` must not lie outside of the window.
+    pub fn split_at(self, y: usize) -> (PlaneMut<'a, T>, PlaneMut<'a, T>) {
+        let Self { image, channel, window, stride, data } = self;
+        assert!(window.y0 <= y && y <= window.y1, "row {y} is not in {window:?}");
+        let at = ((y - window.y0) * stride).min(data.len());
+        let (above, below) = data.split_at_mut(at);
+        let part = |window, data| PlaneMut { image, channel, window, stride, data };
+        (part(Window { y1: y, ..window }, above), part(Window { y0: y, ..window }, below))
+    }
+
     /// The present cells of row `y`; element 0 is column `window.x0`.
     #[inline]
     pub fn row_mut(&mut self, y: usize) -> &mut [T] {

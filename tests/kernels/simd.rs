@@ -159,6 +159,27 @@ impl SimdOp for Memory {
         simd.store(high, &mut both[lanes..]);
         assert_eq!(both, x);
 
+        // Short rows that overlap, in any order, up to the last element.
+        let rows: Vec<f32> = (0..40).map(|i| i as f32).collect();
+        let mut at = [usize::MAX; 16];
+        for l in 0..lanes {
+            at[l] = 32 - 2 * l;
+        }
+        let columns = simd.load_columns(&rows, &at);
+        for (j, &column) in columns.iter().enumerate() {
+            simd.store(column, &mut out);
+            for l in 0..lanes {
+                assert_eq!(out[l], (at[l] + j) as f32);
+            }
+        }
+        let stride = 9;
+        let mut scattered = vec![-1.0; (lanes - 1) * stride + 8];
+        simd.store_columns(columns, &mut scattered, stride);
+        for (i, x) in scattered.iter().enumerate() {
+            let (l, j) = (i / stride, i % stride);
+            assert_eq!(*x, if j < 8 { (at[l] + j) as f32 } else { -1.0 });
+        }
+
         for first in 0..=255 {
             let x: Vec<f32> = (0..lanes).map(|i| ((first + 37 * i) % 256) as f32).collect();
             let mut bytes = vec![7; lanes + 2];

@@ -32,8 +32,18 @@ pub struct PackedA {
 impl PackedA {
     /// Packs the `rows × k` matrix whose element (i, k) is `element(i, k)`.
     pub fn new(cpu: &Cpu, rows: usize, k: usize, element: impl Fn(usize, usize) -> f32 + Send + Sync) -> Self {
-        let shape = Shape::at(cpu.level);
-        let (panels, steps) = (rows.div_ceil(shape.mr), Steps::new(k, shape));
+        Self::with_steps(cpu, rows, Steps::new(k, Shape::at(cpu.level)), element)
+    }
+
+    /// The same with kc blocks of the caller's.
+    pub(crate) fn with_steps(
+        cpu: &Cpu,
+        rows: usize,
+        steps: Steps,
+        element: impl Fn(usize, usize) -> f32 + Send + Sync,
+    ) -> Self {
+        let k = steps.k();
+        let panels = rows.div_ceil(Shape::at(cpu.level).mr);
         let mut packed = Self { level: cpu.level, rows, k, steps, panels, data: AlignedBuf::zeroed(0) };
         let mut data = AlignedBuf::zeroed(rows * k);
         let mut rest = &mut data[..];

@@ -131,6 +131,19 @@ pub(super) struct Operands<'a> {
     pub(super) relu: bool,
 }
 
+/// c = a·b, or c += a·b where `add`, for one tile that lies without gaps: `a` is an A panel of `rows` rows, `b` a B panel
+/// of `width` columns, whole vectors; both have `k` steps. `c` is row-major.
+#[inline(always)]
+pub(crate) fn multiply<S: Simd>(simd: S, [rows, k, width]: [usize; 3], a: &[f32], b: &[f32], c: &mut [f32], add: bool) {
+    assert!(a.len() >= k * rows, "the A panel has {} floats of {}", a.len(), k * rows);
+    assert!(b.len() >= k * width, "the B panel has {} floats of {}", b.len(), k * width);
+    assert!(c.len() >= rows * width, "the tile has {} floats of {}", c.len(), rows * width);
+    let kernel = Table::<S>::KERNELS[rows - 1][width / S::LANES - 1];
+    let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
+    // SAFETY: operands and tile are as long as `Tile` asks (above); `c` is borrowed uniquely.
+    unsafe { kernel(simd, &Tile { k, a, b, c, stride: width, add, bias: std::ptr::null(), relu: false }) };
+}
+
 /// Room for a tile that does not lie in one line, and for a vector past its end.
 pub(super) type Spill = [f32; MAX_MR * MAX_NR + MAX_NR];
 

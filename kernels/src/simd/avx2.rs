@@ -264,6 +264,51 @@ impl Simd for Avx2 {
         })
     }
 
+    // Each half of a register takes four columns of one row; four such registers are transposed within their halves.
+    #[inline(always)]
+    fn load_columns(self, s: &[f32], at: &[usize; 16]) -> [__m256; 8] {
+        let mut last = 0;
+        for l in 0..8 {
+            last = last.max(at[l]);
+        }
+        assert!(last < s.len() && s.len() - last >= 8, "eight columns from {last} on, the slice has {}", s.len());
+        let mut columns = [self.splat(0.0); 8];
+        for h in 0..2 {
+            let mut rows = [self.splat(0.0); 4];
+            for k in 0..4 {
+                // SAFETY: every entry of `at` up to the eighth is at most `last`, so that eight floats follow it
+                // (above); the token proves AVX.
+                rows[k] = unsafe {
+                    let low = _mm_loadu_ps(s.as_ptr().add(at[k] + 4 * h));
+                    let high = _mm_loadu_ps(s.as_ptr().add(at[k + 4] + 4 * h));
+                    _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(low), high)
+                };
+            }
+            let four = self.transpose_halves(rows);
+            for k in 0..4 {
+                columns[4 * h + k] = four[k];
+            }
+        }
+        columns
+    }
+
+    #[inline(always)]
+    fn store_columns(self, v: [__m256; 8], s: &mut [f32], stride: usize) {
+        assert!(7 * stride + 8 <= s.len(), "eight rows {stride} apart, the slice has {}", s.len());
+        for h in 0..2 {
+            let rows = self.transpose_halves([v[4 * h], v[4 * h + 1], v[4 * h + 2], v[4 * h + 3]]);
+            for k in 0..4 {
+                // SAFETY: rows k and k + 4 are at most the eighth, and eight floats of that are there (above); the
+                // token proves AVX.
+                unsafe {
+                    let p = s.as_mut_ptr().add(k * stride + 4 * h);
+                    _mm_storeu_ps(p, _mm256_castps256_ps128(rows[k]));
+                    _mm_storeu_ps(p.add(4 * stride), _mm256_extractf128_ps::<1>(rows[k]));
+                }
+            }
+        }
+    }
+
     #[inline(always)]
     fn reduce_sum(self, a: __m256) -> f32 {
         registers!({
@@ -279,6 +324,23 @@ impl Simd for Avx2 {
             let four = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
             let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
             _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)))
+        })
+    }
+}
+
+impl Avx2 {
+    /// Transposes the 4 × 4 matrices in the low and the high halves of four registers.
+    #[inline(always)]
+    fn transpose_halves(self, r: [__m256; 4]) -> [__m256; 4] {
+        registers!({
+            let (a, b) = (_mm256_unpacklo_ps(r[0], r[1]), _mm256_unpackhi_ps(r[0], r[1]));
+            let (c, d) = (_mm256_unpacklo_ps(r[2], r[3]), _mm256_unpackhi_ps(r[2], r[3]));
+            [
+                _mm256_shuffle_ps::<0b01_00_01_00>(a, c),
+                _mm256_shuffle_ps::<0b11_10_11_10>(a, c),
+                _mm256_shuffle_ps::<0b01_00_01_00>(b, d),
+                _mm256_shuffle_ps::<0b11_10_11_10>(b, d),
+            ]
         })
     }
 }

@@ -246,6 +246,55 @@ impl Simd for Avx512 {
         })
     }
 
+    // Each quarter of a register takes four columns of one row; four such registers are transposed within quarters.
+    #[inline(always)]
+    fn load_columns(self, s: &[f32], at: &[usize; 16]) -> [__m512; 8] {
+        let mut last = 0;
+        for l in 0..16 {
+            last = last.max(at[l]);
+        }
+        assert!(last < s.len() && s.len() - last >= 8, "eight columns from {last} on, the slice has {}", s.len());
+        let mut columns = [self.splat(0.0); 8];
+        for h in 0..2 {
+            let mut rows = [self.splat(0.0); 4];
+            for k in 0..4 {
+                // SAFETY: every entry of `at` is at most `last`, so that eight floats follow it (above); the token
+                // proves AVX-512F.
+                rows[k] = unsafe {
+                    let p = s.as_ptr().add(4 * h);
+                    let v = _mm512_castps128_ps512(_mm_loadu_ps(p.add(at[k])));
+                    let v = _mm512_insertf32x4::<1>(v, _mm_loadu_ps(p.add(at[k + 4])));
+                    let v = _mm512_insertf32x4::<2>(v, _mm_loadu_ps(p.add(at[k + 8])));
+                    _mm512_insertf32x4::<3>(v, _mm_loadu_ps(p.add(at[k + 12])))
+                };
+            }
+            let four = self.transpose_quarters(rows);
+            for k in 0..4 {
+                columns[4 * h + k] = four[k];
+            }
+        }
+        columns
+    }
+
+    #[inline(always)]
+    fn store_columns(self, v: [__m512; 8], s: &mut [f32], stride: usize) {
+        assert!(15 * stride + 8 <= s.len(), "sixteen rows {stride} apart, the slice has {}", s.len());
+        for h in 0..2 {
+            let rows = self.transpose_quarters([v[4 * h], v[4 * h + 1], v[4 * h + 2], v[4 * h + 3]]);
+            for k in 0..4 {
+                // SAFETY: rows k, k + 4, k + 8 and k + 12 are at most the sixteenth, and eight floats of that are
+                // there (above); the token proves AVX-512F.
+                unsafe {
+                    let p = s.as_mut_ptr().add(k * stride + 4 * h);
+                    _mm_storeu_ps(p, _mm512_castps512_ps128(rows[k]));
+                    _mm_storeu_ps(p.add(4 * stride), _mm512_extractf32x4_ps::<1>(rows[k]));
+                    _mm_storeu_ps(p.add(8 * stride), _mm512_extractf32x4_ps::<2>(rows[k]));
+                    _mm_storeu_ps(p.add(12 * stride), _mm512_extractf32x4_ps::<3>(rows[k]));
+                }
+            }
+        }
+    }
+
     #[inline(always)]
     fn reduce_sum(self, a: __m512) -> f32 {
         registers!({
@@ -274,5 +323,22 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn and_not(self, a: __mmask16, b: __mmask16) -> __mmask16 {
         a & !b
+    }
+}
+
+impl Avx512 {
+    /// Transposes the 4 × 4 matrices in the quarters of four registers.
+    #[inline(always)]
+    fn transpose_quarters(self, r: [__m512; 4]) -> [__m512; 4] {
+        registers!({
+            let (a, b) = (_mm512_unpacklo_ps(r[0], r[1]), _mm512_unpackhi_ps(r[0], r[1]));
+            let (c, d) = (_mm512_unpacklo_ps(r[2], r[3]), _mm512_unpackhi_ps(r[2], r[3]));
+            [
+                _mm512_shuffle_ps::<0b01_00_01_00>(a, c),
+                _mm512_shuffle_ps::<0b11_10_11_10>(a, c),
+                _mm512_shuffle_ps::<0b01_00_01_00>(b, d),
+                _mm512_shuffle_ps::<0b11_10_11_10>(b, d),
+            ]
+        })
     }
 }

@@ -216,6 +216,23 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn load_columns(self, s: &[f32], at: &[usize; 16]) -> [f32x8; 8] {
+        let mut rows = [f32x8::ZERO; 8];
+        for l in 0..8 {
+            rows[l] = self.load(&s[at[l]..]);
+        }
+        f32x8::transpose(rows)
+    }
+
+    #[inline(always)]
+    fn store_columns(self, v: [f32x8; 8], s: &mut [f32], stride: usize) {
+        let rows = f32x8::transpose(v);
+        for l in 0..8 {
+            self.store(rows[l], &mut s[l * stride..]);
+        }
+    }
+
+    #[inline(always)]
     fn reduce_sum(self, a: f32x8) -> f32 {
         let a = a.as_array();
         ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]))

@@ -1,0 +1,272 @@
+//! Convolution of 3×3, stride 1, by Winograd's minimal filtering F(m×m, 3×3): out = Aᵀ[ (G g Gᵀ) ⊙ (Bᵀ d B) ]A (Lavin & Gray 2016).
+//!
+//! ```text
+//! tiles of m × m outputs, each from α × α inputs, α = m + 2
+//!   V[ξ] (C × tiles) = Bᵀ d B         panels for the micro-kernel, one product for each ξ of the α² places in a tile
+//!   M[ξ] (O × tiles) = U[ξ] · V[ξ]    U[ξ] (O × C) = G g Gᵀ, packed ahead
+//!   out              = Aᵀ M A         bias and ReLU on the way
+//! ```
+//! α² multiplications instead of 9·m²: 4/9 of them for m = 2, 1/4 for m = 4, 1/5 for m = 6, at the price of the transforms and of
+//! rounding that depends on the place in a tile. Tiles are counted from the corner of the full map, so any window gives
+//! the same bits as the full map, so long as the input holds all that its tiles read.
+//!
+//! Few tiles are transformed by all threads together, who then share the rows of M; many are cut into blocks that one
+//! thread each takes all the way, out of its L2.
+
+mod block;
+mod transform;
+
+use std::cell::Cell;
+
+use crate::Cpu;
+use crate::aligned::AlignedBuf;
+use crate::caches::Caches;
+use crate::conv2d::{Activation, Conv2d};
+use crate::gemm::{PackedA, Shape, Steps};
+use crate::geometry::{Geometry, Window};
+use crate::padded::Padded;
+use crate::view::{Maps, MapsMut, PlaneMut, Weights};
+use block::{Block, Input, Output, Whole, Work};
+
+/// Which F(m×m, 3×3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tile {
+    /// m = 2: no multiplication but by ½ and ¼.
+    F2,
+    /// m = 4.
+    F4,
+    /// m = 6.
+    F6,
+}
+
+impl Tile {
+    /// All of them.
+    pub const ALL: [Tile; 3] = [Tile::F2, Tile::F4, Tile::F6];
+
+    /// Outputs along an axis.
+    pub const fn m(self) -> usize {
+        match self {
+            Tile::F2 => 2,
+            Tile::F4 => 4,
+            Tile::F6 => 6,
+        }
+    }
+
+    /// Inputs along an axis.
+    pub const fn alpha(self) -> usize {
+        self.m() + 2
+    }
+}
+
+/// Filters transformed and packed for one level; see [`pack`].
+#[derive(Debug)]
+pub struct PackedWinograd {
+    conv: Conv2d,
+    tile: Tile,
+    /// U[ξ].
+    products: Vec<PackedA>,
+}
+
+impl PackedWinograd {
+    /// Memory that the transformed filters take: α²/9 times the filters.
+    pub fn bytes(&self) -> usize {
+        self.products.iter().map(PackedA::bytes).sum()
+    }
+
+    /// Which F(m×m, 3×3).
+    pub fn tile(&self) -> Tile {
+        self.tile
+    }
+}
+
+/// Whether `conv` can run so: 3×3, stride 1, without dilation and groups.
+pub fn can(conv: &Conv2d) -> bool {
+    let Geometry { kernel, stride, dilation, .. } = conv.geometry;
+    kernel == [3, 3] && stride == [1, 1] && dilation == [1, 1] && conv.groups == 1
+}
+
+/// Transforms and packs filters `(out_channels, in_channels, 3, 3)` for `cpu.level`; `scale` multiplies each output
+/// channel's filter. Panics unless [`can`].
+pub fn pack(cpu: &Cpu, conv: &Conv2d, weights: Weights<'_>, scale: Option<&[f32]>, tile: Tile) -> PackedWinograd {
+    conv.check(weights);
+    assert!(can(conv), "{conv:?} is no 3×3 convolution of stride 1");
+    if let Some(scale) = scale {
+        assert_eq!(scale.len(), conv.out_channels, "one scale an output channel");
+    }
+    let alpha = tile.alpha();
+    let g = transform::filter(alpha);
+    let steps = Steps::at_most(conv.in_channels, KC);
+    let products = (0..alpha * alpha)
+        .map(|xi| {
+            let (rows, columns) = (g[xi / alpha], g[xi % alpha]);
+            PackedA::with_steps(cpu, conv.out_channels, steps, |o, c| {
+                let mut sum = 0.0;
+                for (i, y) in rows.iter().enumerate() {
+                    for (j, x) in columns.iter().enumerate() {
+                        sum += y * x * f64::from(weights.get((o * conv.in_channels + c) * 9 + 3 * i + j));
+                    }
+                }
+                (sum * f64::from(scale.map_or(1.0, |scale| scale[o]))) as f32
+            })
+        })
+        .collect();
+    PackedWinograd { conv: *conv, tile, products }
+}
+
+/// The most steps of a kc block: short, so that threads can share the transform of a few tiles of many channels.
+const KC: usize = 128;
+
+/// The window of whole tiles that covers `window`; may reach beyond the map.
+fn tiles_of(tile: Tile, window: Window) -> Window {
+    let m = tile.m();
+    let (lo, hi) = (|a: usize| a / m * m, |b: usize| b.div_ceil(m) * m);
+    Window { y0: lo(window.y0), x0: lo(window.x0), y1: hi(window.y1), x1: hi(window.x1) }
+}
+
+/// The input cells that the outputs of `window` need, clipped to an input of `size`: all that their tiles read.
+pub fn input_window(conv: &Conv2d, tile: Tile, window: Window, size: [usize; 2]) -> Window {
+    if window.is_empty() {
+        return conv.geometry.input_window(window, size);
+    }
+    conv.geometry.input_window(tiles_of(tile, window), size)
+}
+
+thread_local! {
+    /// V of the block that this thread works on, or that it has others work on.
+    static V: Cell<Option<AlignedBuf>> = const { Cell::new(None) };
+}
+
+/// Computes every cell of `out.window()`, as [`conv2d`](crate::conv2d::conv2d()) does. `input` must hold [`input_window`].
+pub fn winograd(
+    cpu: &Cpu,
+    conv: &Conv2d,
+    packed: &PackedWinograd,
+    bias: Option<&[f32]>,
+    activation: Activation,
+    input: Maps<'_>,
+    out: MapsMut<'_>,
+) {
+    assert_eq!(*conv, packed.conv, "the filters were packed for another convolution");
+    assert_eq!(input.batch(), out.batch(), "images in and out");
+    assert_eq!(input.channels(), conv.in_channels, "channels in");
+    assert_eq!(out.channels(), conv.out_channels, "channels out");
+    for product in &packed.products {
+        assert_eq!(product.level(), cpu.level, "the filters were packed for another level");
+    }
+    if let Some(bias) = bias {
+        assert_eq!(bias.len(), conv.out_channels, "one bias an output channel");
+    }
+    let window = out.window();
+    if window.is_empty() || out.batch() == 0 || out.channels() == 0 {
+        return;
+    }
+    let tiles = tiles_of(packed.tile, window);
+    let copy = Padded::new(cpu, input, &conv.geometry, tiles);
+    let m = packed.tile.m();
+    let grid = [tiles.height() / m, tiles.width() / m];
+    let work = Work { packed, copy: &copy, window, origin: [tiles.y0, tiles.x0], columns: grid[1], bias, activation };
+    let cut = Cut::new(cpu, conv, packed.tile, out.batch(), grid);
+    let blocks = cut.blocks(out.batch(), grid[0]);
+    // What each task writes: the rows of a block of tiles in some channels.
+    let shares =
+        if cut.together { share_rows(cpu, &packed.products[0]) } else { vec![(0, packed.products[0].panels())] };
+    let mut lines = deal(out, &work, &blocks, &shares);
+    if !cut.together {
+        let tasks: Vec<_> = blocks.iter().zip(lines.drain(..)).collect();
+        cpu.threads.for_each(tasks, |(block, lines)| cpu.level.dispatch(Whole { work: &work, block, lines }));
+        return;
+    }
+    let mut v = V.take();
+    for block in &blocks {
+        let layout = block.layout(&work, Shape::at(cpu.level));
+        let mut buffer = v.filter(|v| v.len() >= layout.len()).unwrap_or_else(|| AlignedBuf::zeroed(layout.len()));
+        cpu.threads.for_each(layout.parts(&mut buffer), |(part, v)| {
+            cpu.level.dispatch(Input { work: &work, block, part, v });
+        });
+        let tasks: Vec<_> = shares.iter().copied().zip(lines.drain(..shares.len())).collect();
+        cpu.threads.for_each(tasks, |((from, to), lines)| {
+            cpu.level.dispatch(Output { work: &work, block, panels: from..to, v: &buffer, lines });
+        });
+        v = Some(buffer);
+    }
+    V.set(v);
+}
+
+/// How tiles are cut into blocks.
+struct Cut {
+    /// Whether the threads share each block.
+    together: bool,
+    /// Images of a block; several only where a block has all tile rows.
+    images: usize,
+    /// Tile rows of a block.
+    rows: usize,
+}
+
+impl Cut {
+    fn new(cpu: &Cpu, conv: &Conv2d, tile: Tile, batch: usize, [rows, columns]: [usize; 2]) -> Self {
+        let caches = Caches::get();
+        let a_tile = tile.alpha() * tile.alpha() * conv.in_channels * size_of::<f32>();
+        let together = 2 * caches.share / a_tile;
+        let picture = rows * columns;
+        if picture * batch <= together {
+            return Self { together: true, images: batch, rows };
+        }
+        // U is read once a block.
+        let u = a_tile * conv.out_channels;
+        let alone = (caches.l2 / 2 / a_tile).max(if u > caches.l2 / 4 { 96 } else { 32 });
+        if u > caches.share && picture * 2 <= together {
+            return Self { together: true, images: together / picture, rows };
+        }
+        let most = (alone / columns).clamp(1, rows);
+        let lanes = Shape::at(cpu.level).lanes;
+        // Least waste: lanes beyond the last tile, threads that wait for the last block.
+        let waste = |r: usize| {
+            let vectors = (r * columns).div_ceil(lanes);
+            let blocks = batch * rows.div_ceil(r);
+            let rounds = blocks.div_ceil(cpu.threads.count());
+            rounds * vectors
+        };
+        let rows = (1..=most).rev().min_by_key(|&r| waste(r)).unwrap_or(1);
+        Self { together: false, images: 1, rows }
+    }
+
+    fn blocks(&self, batch: usize, rows: usize) -> Vec<Block> {
+        (0..batch)
+            .step_by(self.images)
+            .flat_map(|n| (0..rows).step_by(self.rows).map(move |y| (n, y)))
+            .map(|(n, y)| Block { images: n..(n + self.images).min(batch), rows: y..(y + self.rows).min(rows) })
+            .collect()
+    }
+}
+
+/// The row panels of U, dealt to tasks.
+fn share_rows(cpu: &Cpu, u: &PackedA) -> Vec<(usize, usize)> {
+    let threads = cpu.threads.count();
+    let tasks = threads.min(u.panels());
+    (0..tasks).map(|i| (u.panels() * i / tasks, u.panels() * (i + 1) / tasks)).collect()
+}
+
+/// Cuts `out` into tile rows and deals them: to each block, to each share of its channels, in that order; within one,
+/// image by image, channel by channel, from the top.
+fn deal<'a>(out: MapsMut<'a>, work: &Work<'_>, blocks: &[Block], shares: &[(usize, usize)]) -> Vec<Vec<PlaneMut<'a>>> {
+    let u = &work.packed.products[0];
+    let m = work.packed.tile.m();
+    let mut share_of = vec![0; u.rows()];
+    for (i, &(from, to)) in shares.iter().enumerate() {
+        share_of[u.panel_rows(from).start..u.panel_rows(to - 1).end].fill(i);
+    }
+    let mut dealt: Vec<Vec<PlaneMut<'a>>> = (0..blocks.len() * shares.len()).map(|_| Vec::new()).collect();
+    for mut plane in out.into_planes() {
+        let (image, share) = (plane.image, share_of[plane.channel]);
+        for (b, block) in blocks.iter().enumerate().filter(|(_, b)| b.images.contains(&image)) {
+            let lines = &mut dealt[b * shares.len() + share];
+            for row in block.rows.clone() {
+                let end = (work.origin[0] + (row + 1) * m).min(plane.window.y1);
+                let (line, rest) = plane.split_at(end);
+                lines.push(line);
+                plane = rest;
+            }
+        }
+    }
+    dealt
+}

@@ -1,0 +1,424 @@
+//! A block of tiles on its way: input transform, products, output transform.
+//!
+//! ```text
+//! V   [panel of nr tiles][kc block of channels][ξ][channel][tile]    a panel of one ξ is what the micro-kernel reads
+//! M   [ξ][panel][row][tile]                                          some rows at a time, so that it stays in L2
+//! ```
+//! Each ξ begins a cache line later than whole powers of two would have it: α² streams at a distance that is a multiple of
+//! a cache's ways would throw each other out.
+
+use std::cell::Cell;
+use std::ops::Range;
+
+use super::transform::{self, MAX_ALPHA};
+use super::{PackedWinograd, V};
+use crate::aligned::AlignedBuf;
+use crate::caches::Caches;
+use crate::conv2d::Activation;
+use crate::gemm::{Shape, Steps, multiply};
+use crate::geometry::Window;
+use crate::padded::Padded;
+use crate::simd::{Simd, SimdOp};
+use crate::view::PlaneMut;
+
+/// What all blocks share.
+pub(super) struct Work<'a> {
+    pub(super) packed: &'a PackedWinograd,
+    pub(super) copy: &'a Padded,
+    /// The outputs that are wanted.
+    pub(super) window: Window,
+    /// The first output of the first tile.
+    pub(super) origin: [usize; 2],
+    /// Tiles of a tile row.
+    pub(super) columns: usize,
+    pub(super) bias: Option<&'a [f32]>,
+    pub(super) activation: Activation,
+}
+
+/// Tile rows of some images.
+#[derive(Clone, Debug)]
+pub(super) struct Block {
+    pub(super) images: Range<usize>,
+    pub(super) rows: Range<usize>,
+}
+
+impl Block {
+    pub(super) fn layout(&self, work: &Work<'_>, shape: Shape) -> Layout {
+        let tiles = self.images.len() * self.rows.len() * work.columns;
+        Layout { tiles, shape, xis: work.packed.products.len(), steps: work.packed.products[0].steps() }
+    }
+
+    /// Image and tile row, counted in the block, and tile column of tile `t`.
+    #[inline(always)]
+    fn locate(&self, work: &Work<'_>, t: usize) -> [usize; 3] {
+        let line = t / work.columns;
+        [line / self.rows.len(), line % self.rows.len(), t % work.columns]
+    }
+}
+
+/// Floats between the ends and beginnings of two ξ: a cache line.
+const GAP: usize = 16;
+
+/// Where V of a block lies.
+#[derive(Clone, Copy)]
+pub(super) struct Layout {
+    tiles: usize,
+    shape: Shape,
+    xis: usize,
+    steps: Steps,
+}
+
+/// A panel of tiles and a kc block of channels.
+#[derive(Clone, Copy)]
+pub(super) struct Part {
+    panel: usize,
+    step: usize,
+}
+
+impl Layout {
+    pub(super) fn len(&self) -> usize {
+        self.panels() * self.panel_len()
+    }
+
+    fn panels(&self) -> usize {
+        self.tiles.div_ceil(self.shape.nr())
+    }
+
+    fn panel_len(&self) -> usize {
+        self.xis * (self.steps.k() * self.shape.nr() + self.steps.count() * GAP)
+    }
+
+    /// Tiles of a panel, rounded up to whole vectors.
+    #[inline(always)]
+    fn width(&self, panel: usize) -> usize {
+        let (nr, lanes) = (self.shape.nr(), self.shape.lanes);
+        (self.tiles - panel * nr).min(nr).div_ceil(lanes) * lanes
+    }
+
+    /// From ξ to ξ of a part.
+    #[inline(always)]
+    fn stride(&self, part: Part) -> usize {
+        self.steps.range(part.step).len() * self.width(part.panel) + GAP
+    }
+
+    #[inline(always)]
+    fn start(&self, part: Part) -> usize {
+        let before = self.steps.range(part.step).start * self.width(part.panel) + part.step * GAP;
+        part.panel * self.panel_len() + self.xis * before
+    }
+
+    fn all(self) -> impl Iterator<Item = Part> {
+        (0..self.panels()).flat_map(move |panel| (0..self.steps.count()).map(move |step| Part { panel, step }))
+    }
+
+    /// The parts of V, each to be written by one task.
+    pub(super) fn parts(self, v: &mut [f32]) -> Vec<(Part, &mut [f32])> {
+        let mut parts = Vec::with_capacity(self.panels() * self.steps.count());
+        let (mut rest, mut at) = (v, 0);
+        for part in self.all() {
+            let (start, len) = (self.start(part), self.xis * self.stride(part));
+            let (_, tail) = rest.split_at_mut(start - at);
+            let (v, tail) = tail.split_at_mut(len);
+            parts.push((part, v));
+            (rest, at) = (tail, start + len);
+        }
+        parts
+    }
+}
+
+/// Calls a function that is generic over α with the α of a tile.
+macro_rules! with_alpha {
+    ($work:expr, $f:ident($($arg:expr),*)) => {
+        match $work.packed.tile.alpha() {
+            4 => $f::<_, 4>($($arg),*),
+            6 => $f::<_, 6>($($arg),*),
+            _ => $f::<_, 8>($($arg),*),
+        }
+    };
+}
+
+/// Transforms the inputs of one part.
+pub(super) struct Input<'a> {
+    pub(super) work: &'a Work<'a>,
+    pub(super) block: &'a Block,
+    pub(super) part: Part,
+    pub(super) v: &'a mut [f32],
+}
+
+impl SimdOp for Input<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let layout = self.block.layout(self.work, const { Shape::of::<S>() });
+        with_alpha!(self.work, transform_input(simd, self.work, self.block, &layout, self.part, self.v));
+    }
+}
+
+/// Multiplies and transforms back the rows of some row panels.
+pub(super) struct Output<'a> {
+    pub(super) work: &'a Work<'a>,
+    pub(super) block: &'a Block,
+    pub(super) panels: Range<usize>,
+    pub(super) v: &'a [f32],
+    pub(super) lines: Vec<PlaneMut<'a>>,
+}
+
+impl SimdOp for Output<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        let layout = self.block.layout(self.work, const { Shape::of::<S>() });
+        let lines = &mut self.lines;
+        with_alpha!(self.work, finish(simd, self.work, self.block, &layout, self.panels, self.v, lines));
+    }
+}
+
+/// A block from its inputs to its outputs.
+pub(super) struct Whole<'a> {
+    pub(super) work: &'a Work<'a>,
+    pub(super) block: &'a Block,
+    pub(super) lines: Vec<PlaneMut<'a>>,
+}
+
+impl SimdOp for Whole<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        let Whole { work, block, .. } = self;
+        let layout = block.layout(work, const { Shape::of::<S>() });
+        let mut v = V.take().filter(|v| v.len() >= layout.len()).unwrap_or_else(|| AlignedBuf::zeroed(layout.len()));
+        for part in layout.all() {
+            let start = layout.start(part);
+            let v = &mut v[start..start + layout.xis * layout.stride(part)];
+            with_alpha!(work, transform_input(simd, work, block, &layout, part, v));
+        }
+        let panels = 0..work.packed.products[0].panels();
+        let lines = &mut self.lines;
+        with_alpha!(work, finish(simd, work, block, &layout, panels, &v, lines));
+        V.set(Some(v));
+    }
+}
+
+/// V of `part`: Bᵀ d B of its tiles in each of its channels.
+#[inline(always)]
+fn transform_input<S: Simd, const A: usize>(
+    simd: S,
+    work: &Work<'_>,
+    block: &Block,
+    layout: &Layout,
+    part: Part,
+    v: &mut [f32],
+) {
+    let m = A - 2;
+    let [image, channel, row] = work.copy.strides;
+    let (width, stride) = (layout.width(part.panel), layout.stride(part));
+    let first = part.panel * layout.shape.nr();
+    // Where the tiles of each vector begin; lanes without a tile read the last one.
+    let mut at = [[0; 16]; 2];
+    for (i, at) in at.iter_mut().take(width / S::LANES).enumerate() {
+        for (l, at) in at.iter_mut().take(S::LANES).enumerate() {
+            let t = (first + i * S::LANES + l).min(layout.tiles - 1);
+            let [n, y, x] = block.locate(work, t);
+            *at = (block.images.start + n) * image + (block.rows.start + y) * m * row + x * m;
+        }
+    }
+    let zero = simd.splat(0.0);
+    let mut half = [0.0; HALF];
+    for (i, c) in layout.steps.range(part.step).enumerate() {
+        let plane = &work.copy.data()[c * channel..];
+        for j in 0..width / S::LANES {
+            for y in 0..A {
+                let line = transform::input::<S, A>(simd, simd.load_columns(&plane[y * row..], &at[j]));
+                for x in 0..A {
+                    simd.store(line[x], &mut half[(x * A + y) * S::LANES..]);
+                }
+            }
+            let v = &mut v[i * width + j * S::LANES..];
+            for x in 0..A {
+                let mut column = [zero; 8];
+                for y in 0..A {
+                    column[y] = simd.load(&half[(x * A + y) * S::LANES..]);
+                }
+                let column = transform::input::<S, A>(simd, column);
+                for y in 0..A {
+                    simd.store(column[y], &mut v[(y * A + x) * stride..]);
+                }
+            }
+        }
+    }
+}
+
+/// Room for a tile transformed along one axis, in all lanes.
+const HALF: usize = MAX_ALPHA * MAX_ALPHA * 16;
+
+thread_local! {
+    /// M of this thread's rows.
+    static M: Cell<Option<AlignedBuf>> = const { Cell::new(None) };
+}
+
+/// Where a tile's results go.
+#[derive(Clone, Copy)]
+struct Target {
+    /// Line of the first channel; the next channel's is as many further as the block has tile rows.
+    line: usize,
+    /// First row and column in the tile.
+    skip: [usize; 2],
+    /// First column in the line.
+    x: usize,
+    /// Columns.
+    width: usize,
+}
+
+/// M = U·V and out = Aᵀ M A for the rows of `panels`.
+#[inline(always)]
+fn finish<S: Simd, const A: usize>(
+    simd: S,
+    work: &Work<'_>,
+    block: &Block,
+    layout: &Layout,
+    panels: Range<usize>,
+    v: &[f32],
+    lines: &mut [PlaneMut<'_>],
+) {
+    let m = A - 2;
+    let u = &work.packed.products;
+    let first = u[0].panel_rows(panels.start).start;
+    let height = u[0].panel_rows(panels.end - 1).end - first;
+    let mut targets = Vec::with_capacity(layout.tiles);
+    for t in 0..layout.tiles {
+        let [n, y, x] = block.locate(work, t);
+        let top = work.origin[0] + (block.rows.start + y) * m;
+        let left = work.origin[1] + x * m;
+        let skip = [work.window.y0.saturating_sub(top), work.window.x0.saturating_sub(left)];
+        targets.push(Target {
+            line: n * height * block.rows.len() + y,
+            skip,
+            x: left + skip[1] - work.window.x0,
+            width: (left + m).min(work.window.x1) - left - skip[1],
+        });
+    }
+
+    // M takes half of L2. U is read once for each chunk of tiles, V once for each group of rows: a square is best.
+    let (nr, mr) = (layout.shape.nr(), layout.shape.mr);
+    let room = (Caches::get().l2 / 2 / (A * A * size_of::<f32>())).max(nr * mr);
+    let mut group = (room.isqrt() / mr).clamp(1, panels.len());
+    let chunk = (room / (group * mr) / nr).clamp(1, layout.panels());
+    group = (room / (chunk * nr) / mr).clamp(1, panels.len());
+    let (groups, chunks) = (panels.len().div_ceil(group), layout.panels().div_ceil(chunk));
+    let stride = group * mr * chunk * nr + GAP;
+    let len = A * A * stride;
+    let mut products = M.take().filter(|b| b.len() >= len).unwrap_or_else(|| AlignedBuf::zeroed(len));
+    let (mut half, mut cells) = ([0.0; HALF], [0.0; CELLS]);
+    for tiles in (0..chunks).map(|i| share(0..layout.panels(), chunks, i)) {
+        for group in (0..groups).map(|i| share(panels.clone(), groups, i)) {
+            let rows = u[0].panel_rows(group.start).start..u[0].panel_rows(group.end - 1).end;
+            // Row `o` of panel `t`.
+            let place = |t: usize, o: usize| (t - tiles.start) * nr * rows.len() + (o - rows.start) * layout.width(t);
+            for xi in 0..A * A {
+                for step in 0..layout.steps.count() {
+                    let k = layout.steps.range(step);
+                    for panel in tiles.clone() {
+                        let part = Part { panel, step };
+                        let b = &v[layout.start(part) + xi * layout.stride(part)..];
+                        let width = layout.width(panel);
+                        for p in group.clone() {
+                            let r = u[xi].panel_rows(p);
+                            let c = &mut products[xi * stride + place(panel, r.start)..][..r.len() * width];
+                            multiply(simd, [r.len(), k.len(), width], u[xi].panel(&k, p), b, c, step > 0);
+                        }
+                    }
+                }
+            }
+            for o in rows.clone() {
+                let lines = &mut lines[(o - first) * block.rows.len()..];
+                for panel in tiles.clone() {
+                    for j in (0..layout.width(panel)).step_by(S::LANES) {
+                        let t = panel * nr + j;
+                        let targets = &targets[t..(t + S::LANES).min(layout.tiles)];
+                        let from = &products[place(panel, o) + j..];
+                        transform_output::<S, A>(simd, work, o, from, stride, &mut half, &mut cells);
+                        scatter::<A>(&cells, targets, lines);
+                    }
+                }
+            }
+        }
+    }
+    M.set(Some(products));
+}
+
+/// Part `i` of `range` dealt evenly to `parts`.
+#[inline(always)]
+fn share(range: Range<usize>, parts: usize, i: usize) -> Range<usize> {
+    let at = |i: usize| range.start + range.len() * i / parts;
+    at(i)..at(i + 1)
+}
+
+/// The results of a vector of tiles: tile by tile, m rows of eight, of which m count.
+const CELLS: usize = 16 * (MAX_ALPHA - 2) * 8;
+
+/// Aᵀ M A of a vector of tiles in channel `o`, with bias and activation; M[ξ] lies at `from[ξ · stride]`.
+#[inline(always)]
+fn transform_output<S: Simd, const A: usize>(
+    simd: S,
+    work: &Work<'_>,
+    o: usize,
+    from: &[f32],
+    stride: usize,
+    half: &mut [f32; HALF],
+    cells: &mut [f32; CELLS],
+) {
+    let m = A - 2;
+    let zero = simd.splat(0.0);
+    for x in 0..A {
+        let mut column = [zero; 8];
+        for y in 0..A {
+            column[y] = simd.load(&from[(y * A + x) * stride..]);
+        }
+        let column = transform::output::<S, A>(simd, column);
+        for y in 0..m {
+            simd.store(column[y], &mut half[(y * A + x) * S::LANES..]);
+        }
+    }
+    let bias = match work.bias {
+        Some(bias) => simd.splat(bias[o]),
+        None => zero,
+    };
+    for y in 0..m {
+        let mut row = [zero; 8];
+        for x in 0..A {
+            row[x] = simd.load(&half[(y * A + x) * S::LANES..]);
+        }
+        let mut row = transform::output::<S, A>(simd, row);
+        for x in 0..m {
+            row[x] = simd.add(row[x], bias);
+            if work.activation == Activation::Relu {
+                row[x] = simd.max(zero, row[x]);
+            }
+        }
+        simd.store_columns(row, &mut cells[8 * y..], 8 * m);
+    }
+}
+
+/// The results of a vector of tiles into their lines.
+#[inline(always)]
+fn scatter<const A: usize>(cells: &[f32; CELLS], targets: &[Target], lines: &mut [PlaneMut<'_>]) {
+    let m = A - 2;
+    for (target, cells) in targets.iter().zip(cells.chunks_exact(8 * m)) {
+        let line = &mut lines[target.line];
+        let window = line.window;
+        let cells = &cells[8 * target.skip[0]..];
+        for (y, cells) in (window.y0..window.y1).zip(cells.chunks_exact(8)) {
+            let to = &mut line.row_mut(y)[target.x..];
+            if target.width == m {
+                to[..m].copy_from_slice(&cells[..m]);
+            } else {
+                for (to, cell) in to[..target.width].iter_mut().zip(&cells[target.skip[1]..]) {
+                    *to = *cell;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Winograd convolution at every level and tile size, against f64 loops; windows, batches and threads bit for bit.
+
+use proptest::prelude::*;
+use switchback_kernels::conv2d::{Activation, Conv2d};
+use switchback_kernels::winograd::{self, PackedWinograd, Tile, winograd};
+use switchback_kernels::{Cpu, Dtype, Geometry, Level, Maps, MapsMut, Threads, Weights, Window, reference};
+
+use crate::numbers::{assert_bits, numbers};
+
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    conv: Conv2d,
+    batch: usize,
+    size: [usize; 2],
+}
+
+fn conv(ins: usize, outs: usize, pads: [usize; 4]) -> Conv2d {
+    let geometry = Geometry { kernel: [3; 2], stride: [1; 2], dilation: [1; 2], pads };
+    Conv2d { in_channels: ins, out_channels: outs, groups: 1, geometry }
+}
+
+fn relative_error(got: &[f32], want: &[f32]) -> f64 {
+    assert_eq!(got.len(), want.len());
+    let square = |x: f32| f64::from(x) * f64::from(x);
+    let error: f64 = got.iter().zip(want).map(|(g, w)| square(g - w)).sum();
+    (error / want.iter().map(|&w| square(w)).sum::<f64>().max(1e-30)).sqrt()
+}
+
+fn run(
+    cpu: &Cpu,
+    packed: &PackedWinograd,
+    case: &Case,
+    bias: &[f32],
+    relu: bool,
+    x: Maps<'_>,
+    window: Window,
+) -> Vec<f32> {
+    let outs = case.conv.out_channels;
+    let mut y = vec![f32::NAN; x.batch() * outs * window.area()];
+    let activation = if relu { Activation::Relu } else { Activation::None };
+    let out = MapsMut::windowed(&mut y, x.batch(), outs, case.out(), window);
+    winograd(cpu, &case.conv, packed, Some(bias), activation, x, out);
+    y
+}
+
+impl Case {
+    fn out(&self) -> [usize; 2] {
+        self.conv.geometry.out_size(self.size, false).expect("fits")
+    }
+
+    fn check(&self, level: Level, tile: Tile) {
+        let Case { conv, batch, size } = *self;
+        let what = format!("{level} {tile:?} {self:?}");
+        let (out, cpu) = (self.out(), Cpu { level, threads: Threads::new(2) });
+        let w = numbers(1, conv.weights());
+        let bytes: Vec<u8> = w.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let x = numbers(2, batch * conv.in_channels * size[0] * size[1]);
+        let bias = numbers(3, conv.out_channels);
+        let packed = winograd::pack(&cpu, &conv, Weights::new(&bytes, Dtype::F32), None, tile);
+        let input = Maps::new(&x, batch, conv.in_channels, size);
+        let full = Window::full(out);
+
+        let y = run(&cpu, &packed, self, &bias, false, input, full);
+        let want = reference::convolution::conv2d(&conv, &w, Some(&bias), &x, batch, size, out);
+        let error = relative_error(&y, &want);
+        assert!(error < 1e-5, "{what}: relative error {error:e}");
+        let relu = run(&cpu, &packed, self, &bias, true, input, full);
+        assert_bits(&what, &relu, &y.iter().map(|x| x.max(0.0)).collect::<Vec<_>>());
+
+        assert_bits(&what, &run(&Cpu::single(level), &packed, self, &bias, false, input, full), &y);
+        let last = run(&cpu, &packed, self, &bias, false, input.image_range(batch - 1, batch), full);
+        assert_bits(&what, &last, &y[y.len() - conv.out_channels * full.area()..]);
+
+        let window = Window { y0: out[0] / 3, x0: out[1] / 4, y1: out[0] - out[0] / 5, x1: out[1] - out[1] / 3 };
+        let crop = input.crop(winograd::input_window(&conv, tile, window, size));
+        let part = run(&cpu, &packed, self, &bias, false, crop, window);
+        let whole = Maps::new(&y, batch, conv.out_channels, out).crop(window);
+        let mut cells = Vec::new();
+        for n in 0..batch {
+            for c in 0..conv.out_channels {
+                (window.y0..window.y1).for_each(|y| cells.extend_from_slice(whole.row(n, c, y)));
+            }
+        }
+        assert_bits(&what, &part, &cells);
+    }
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let pads = [0usize..=2, 0usize..=2, 0usize..=2, 0usize..=2];
+    (1usize..=20, 1usize..=40, pads, 1usize..=3, [3usize..=20, 3usize..=20])
+        .prop_map(|(ins, outs, pads, batch, size)| Case { conv: conv(ins, outs, pads), batch, size })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(60) })]
+    #[test]
+    fn random_sizes(case in cases()) {
+        for level in Level::available() {
+            for tile in Tile::ALL {
+                case.check(level, tile);
+            }
+        }
+    }
+}
+
+/// Many tiles of few channels, cut into blocks; many channels of few tiles, shared by the threads; several kc blocks.
+#[test]
+fn blocks_and_shares() {
+    for (ins, outs, batch, size) in [(16, 33, 1, [131, 97]), (300, 70, 1, [7, 9]), (140, 20, 9, [14, 14])] {
+        let case = Case { conv: conv(ins, outs, [1; 4]), batch, size };
+        for level in Level::available() {
+            for tile in Tile::ALL {
+                case.check(level, tile);
+            }
+        }
+    }
+}
+
+#[test]
+fn scales_fold_into_the_filters() {
+    let case = Case { conv: conv(3, 5, [1; 4]), batch: 1, size: [9, 9] };
+    let (w, x) = (numbers(6, case.conv.weights()), numbers(7, 3 * 81));
+    let scale = [0.5, -2.0, 0.0, 4.0, 1.0];
+    let bytes = |w: &[f32]| w.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
+    let scaled: Vec<f32> = w.iter().enumerate().map(|(i, x)| x * scale[i / 27]).collect();
+    for level in Level::available() {
+        let cpu = Cpu::single(level);
+        let pack =
+            |w: &[f32], scale| winograd::pack(&cpu, &case.conv, Weights::new(&bytes(w), Dtype::F32), scale, Tile::F4);
+        let run =
+            |packed| run(&cpu, packed, &case, &[0.0; 5], false, Maps::new(&x, 1, 3, [9, 9]), Window::full([9, 9]));
+        assert_bits(level.name(), &run(&pack(&w, Some(&scale))), &run(&pack(&scaled, None)));
+    }
+}
+
+#[test]
+#[should_panic(expected = "the input holds")]
+fn an_absent_cell_is_a_panic() {
+    let case = Case { conv: conv(1, 1, [1; 4]), batch: 1, size: [8, 8] };
+    let cpu = Cpu::single(Level::PORTABLE);
+    let packed = winograd::pack(&cpu, &case.conv, Weights::new(&[0; 36], Dtype::F32), None, Tile::F4);
+    let x = [0.0; 64];
+    // Enough for the outputs themselves, but not for the tile that holds them.
+    let input = Maps::new(&x, 1, 1, [8, 8]).crop(Window { y0: 0, x0: 0, y1: 4, x1: 8 });
+    run(&cpu, &packed, &case, &[0.0], false, input, Window { y0: 0, x0: 0, y1: 3, x1: 8 });
+}
