@@ -13,6 +13,7 @@ use std::time::Instant;
 use switchback_kernels::conv2d::{Activation, conv2d};
 use switchback_kernels::pointwise::{Pointwise, add_assign, affine, pointwise, pointwise_in_place};
 use switchback_kernels::view::Layout;
+use switchback_kernels::winograd::winograd;
 use switchback_kernels::{Maps, MapsMut, avg_pool2d, conv_transpose2d, global_pool, linear, lrn, max_pool2d, softmax};
 
 use crate::error::{Error, Result};
@@ -79,7 +80,7 @@ pub(crate) fn run(
         run.step(step, pool)?;
         if let (Some(observer), Some(start)) = (observer.as_deref_mut(), start) {
             let Step { node, output, .. } = *step;
-            let algorithm = algorithm(&run.network.node(node).layer);
+            let algorithm = algorithm(&run.network.node(node).layer, step.tile);
             observer(Observed { node, output, algorithm, duration: start.elapsed() });
         }
         for &storage in &step.free {
@@ -156,15 +157,21 @@ impl Run<'_> {
             Layer::Input { .. } | Layer::Identity | Layer::Flatten => unreachable!("computes nothing"),
             Layer::Conv2d { .. } => {
                 let conv = packed::conv(self.network, step.node);
-                let (filters, bias) = match step.affine {
-                    None => (packed.conv2d(step.node)?, packed.bias(step.node)?),
-                    Some(affine) => {
-                        let (filters, bias) = packed.folded(step.node, affine)?;
-                        (filters, Some(bias))
-                    }
+                let bias = match step.affine {
+                    None => packed.bias(step.node)?,
+                    Some(affine) => Some(packed.shifted(step.node, affine)?),
                 };
-                let out = MapsMut::with_layout(data, layout);
-                conv2d(cpu, &conv, filters, bias, activation, self.maps(from(0)), out);
+                let (input, out) = (self.maps(from(0)), MapsMut::with_layout(data, layout));
+                match step.tile {
+                    None => {
+                        let filters = packed.conv2d(step.node, step.affine)?;
+                        conv2d(cpu, &conv, filters, bias, activation, input, out);
+                    }
+                    Some(tile) => {
+                        let filters = packed.winograd(step.node, step.affine, tile)?;
+                        winograd(cpu, &conv, filters, bias, activation, input, out);
+                    }
+                }
             }
             Layer::ConvTranspose2d { .. } => {
                 let conv = packed::conv(self.network, step.node);

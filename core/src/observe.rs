@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use switchback_kernels::winograd::Tile;
+
 use crate::network::{Layer, NodeId};
 
 /// One step of a run: a layer, with whatever ran fused behind it.
@@ -11,7 +13,7 @@ pub struct Observed {
     pub node: NodeId,
     /// The node whose tensor came out: `node` itself, or the last layer that ran fused with it.
     pub output: NodeId,
-    /// How it was computed: see [`algorithm`].
+    /// How it was computed: `gemm`, `im2col`, `winograd2`, `winograd4`, `winograd6`, `rows`, `columns`, `direct`.
     pub algorithm: &'static str,
     /// How long it took.
     pub duration: Duration,
@@ -21,8 +23,15 @@ pub struct Observed {
 pub type Observer<'a> = dyn FnMut(Observed) + Send + 'a;
 
 /// The word for how `layer` is computed: `gemm` for a pointwise convolution, whose maps are the matrix already,
-/// `im2col` for any other; `rows` and `columns` for a linear layer by the way its weights lie; else `direct`.
-pub fn algorithm(layer: &Layer) -> &'static str {
+/// `winograd2`, `winograd4` or `winograd6` with a `tile`, `im2col` for any other; `rows` and `columns` for a linear layer
+/// by the way its weights lie; else `direct`.
+pub(crate) fn algorithm(layer: &Layer, tile: Option<Tile>) -> &'static str {
+    match (layer, tile) {
+        (_, Some(Tile::F2)) => return "winograd2",
+        (_, Some(Tile::F4)) => return "winograd4",
+        (_, Some(Tile::F6)) => return "winograd6",
+        _ => {}
+    }
     match layer {
         Layer::Conv2d { geometry, .. } if geometry.kernel == [1, 1] => "gemm",
         Layer::Conv2d { .. } | Layer::ConvTranspose2d { .. } => "im2col",

@@ -7,10 +7,18 @@
 //! ```
 //! A plan belongs to one [`Keep`]: a tensor that is kept is computed for itself, so the names of a network never
 //! disappear. It depends on the network and the `Keep` alone, never on the batch or the threads; hence the same `Keep`
-//! gives the same bits. Every convolution runs as im2col GEMM, which gives equal patches equal numbers.
+//! gives the same bits.
+//!
+//! A run that keeps but scores may take Winograd's convolutions where [`algorithm`] chose them. Any other is *traced*:
+//! every convolution runs as im2col GEMM, which gives equal patches equal numbers, so that switches and differences
+//! are no matter of rounding.
 
+pub(crate) mod algorithm;
+
+use algorithm::Tiles;
 use switchback_kernels::Window;
 use switchback_kernels::view::Layout;
+use switchback_kernels::winograd::Tile;
 
 use crate::network::{Layer, Network, NodeId};
 use crate::trace::Keep;
@@ -27,6 +35,8 @@ pub(crate) struct Step {
     pub(crate) affine: Option<NodeId>,
     /// A following ReLU runs in the store.
     pub(crate) relu: bool,
+    /// A convolution that runs as Winograd's.
+    pub(crate) tile: Option<Tile>,
     /// The last node of the chain: whose tensor comes out.
     pub(crate) output: NodeId,
     /// Runs in the storage of this input.
@@ -64,8 +74,8 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Plans to compute what `keep` asks for and nothing else.
-    pub(crate) fn new(network: &Network, keep: &Keep) -> Self {
+    /// Plans to compute what `keep` asks for and nothing else. `tiles` says which nodes may run as Winograd's.
+    pub(crate) fn new(network: &Network, keep: &Keep, tiles: &Tiles) -> Self {
         let mut needed = vec![false; network.nodes().len()];
         needed[0] = true;
         for id in (0..needed.len()).rev() {
@@ -76,6 +86,9 @@ impl Plan {
         }
         let graph = Graph { network, keep, needed };
         let mut steps = graph.steps();
+        if !keep.traced(network) {
+            steps.iter_mut().for_each(|step| step.tile = tiles[step.node]);
+        }
         let parts = graph.parts(&steps);
         let (storages, places) = graph.place(&mut steps, &parts);
         let mut plan = Self { steps, storages, places };
@@ -161,7 +174,8 @@ impl Graph<'_> {
             if absorbed[id] || matches!(self.network.node(id).layer, Layer::Input { .. }) {
                 continue;
             }
-            let mut step = Step { node: id, affine: None, relu: false, output: id, in_place: None, free: Vec::new() };
+            let mut step =
+                Step { node: id, affine: None, relu: false, tile: None, output: id, in_place: None, free: Vec::new() };
             let layer = &self.network.node(id).layer;
             if let (Layer::Conv2d { .. }, Some(next)) = (layer, self.sole_consumer(id))
                 && matches!(self.network.node(next).layer, Layer::Affine { .. })
@@ -332,10 +346,14 @@ mod tests {
         Network::new(nodes, vec![8]).unwrap()
     }
 
+    fn plan(network: &Network, keep: &[NodeId]) -> Plan {
+        Plan::new(network, &Keep::nodes(network, keep), &vec![None; network.nodes().len()])
+    }
+
     #[test]
     fn chains_fuse_and_write_into_the_concatenation() {
         let net = network();
-        let plan = Plan::new(&net, &Keep::nodes(&net, &[8]));
+        let plan = plan(&net, &[8]);
         let runs: Vec<_> = plan.steps.iter().map(|s| (s.node, s.affine, s.relu, s.output)).collect();
         assert_eq!(
             runs,
@@ -354,7 +372,7 @@ mod tests {
     fn a_kept_tensor_is_computed_for_itself() {
         let net = network();
         for kept in 1..8 {
-            let plan = Plan::new(&net, &Keep::nodes(&net, &[kept, 8]));
+            let plan = plan(&net, &[kept, 8]);
             let place = plan.place(kept);
             assert_eq!(place.offset, 0, "node {kept}");
             assert_eq!(plan.storages[place.storage].kept, [kept]);
@@ -362,7 +380,7 @@ mod tests {
             assert!(plan.steps.iter().all(|s| !s.free.contains(&place.storage)));
         }
         // Nothing beyond the furthest kept node runs.
-        let plan = Plan::new(&net, &Keep::nodes(&net, &[2]));
+        let plan = plan(&net, &[2]);
         assert_eq!(plan.steps.iter().map(|s| s.output).collect::<Vec<_>>(), [2]);
     }
 
@@ -383,7 +401,7 @@ mod tests {
         )
         .unwrap();
         let in_place = |keep: &[usize]| {
-            let plan = Plan::new(&net, &Keep::nodes(&net, keep));
+            let plan = plan(&net, keep);
             (3..6).map(|id| plan.steps.iter().find(|s| s.output == id).unwrap().in_place).collect::<Vec<_>>()
         };
         assert_eq!(in_place(&[5]), [Some(2), Some(3), None]);

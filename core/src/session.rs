@@ -13,28 +13,51 @@ use crate::model::Model;
 use crate::network::{Layer, Network, NodeId};
 use crate::observe::Observer;
 use crate::plan::Plan;
+use crate::plan::algorithm::{self, Tiles};
 use crate::tensor::Tensor;
 use crate::trace::{Keep, Trace};
 use packed::Packed;
+
+pub use crate::plan::algorithm::Algorithm;
+
+/// How a session runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Refuse runs that need more bytes.
+    pub max_memory: Option<u64>,
+    /// How convolutions run where nothing but scores is asked for.
+    pub algorithm: Algorithm,
+}
 
 /// A model ready to run. Shared freely between threads.
 pub struct Session {
     model: Arc<Model>,
     cpu: Cpu,
-    max_memory: Option<u64>,
+    options: Options,
+    /// Which convolutions may run as Winograd's.
+    tiles: Tiles,
     packed: Packed,
     pools: Mutex<Vec<Pool>>,
 }
 
 impl Session {
-    /// Nothing is read or packed before the first run needs it. `max_memory` in bytes.
+    /// With default options but for `max_memory`, in bytes. Nothing is read or packed before the first run needs it.
     ///
     /// # Errors
     /// `Error::Model` where weights are missing or have other sizes than their layers need.
     pub fn new(model: Arc<Model>, cpu: Cpu, max_memory: Option<u64>) -> Result<Self> {
+        Self::with(model, cpu, Options { max_memory, ..Options::default() })
+    }
+
+    /// With these options.
+    ///
+    /// # Errors
+    /// As [`Session::new`].
+    pub fn with(model: Arc<Model>, cpu: Cpu, options: Options) -> Result<Self> {
         packed::check_sizes(&model).map_err(|e| e.in_model(&model.path))?;
         let packed = Packed::new(Arc::clone(&model), cpu.clone());
-        Ok(Self { model, cpu, max_memory, packed, pools: Mutex::default() })
+        let tiles = algorithm::choose(&model, &cpu, options.algorithm);
+        Ok(Self { model, cpu, options, tiles, packed, pools: Mutex::default() })
     }
 
     /// The model.
@@ -54,7 +77,7 @@ impl Session {
 
     /// The limit that runs must stay within, in bytes.
     pub fn max_memory(&self) -> Option<u64> {
-        self.max_memory
+        self.options.max_memory
     }
 
     pub(crate) fn packed(&self) -> &Packed {
@@ -85,8 +108,8 @@ impl Session {
             let found = format!("{} × {} with {} numbers", input.batch, input.shape, input.data.len());
             return Err(Error::Input { input: "input".into(), expected: shape, found });
         }
-        let plan = Plan::new(self.network(), keep);
-        if let Some(limit) = self.max_memory {
+        let plan = Plan::new(self.network(), keep, &self.tiles);
+        if let Some(limit) = self.options.max_memory {
             let need = self.bytes(&plan, keep, input.batch);
             if need > limit {
                 return Err(Error::Memory { what: format!("a run of {} picture(s)", input.batch), need, limit });
@@ -103,7 +126,7 @@ impl Session {
     /// Estimate of the bytes that running `batch` pictures as far as `keep` asks takes beside the model file and the
     /// input: packed filters, the most activations that live at one time, and kept switches.
     pub fn memory(&self, keep: &Keep, batch: usize) -> u64 {
-        self.bytes(&Plan::new(self.network(), keep), keep, batch)
+        self.bytes(&Plan::new(self.network(), keep, &self.tiles), keep, batch)
     }
 
     fn bytes(&self, plan: &Plan, keep: &Keep, batch: usize) -> u64 {
@@ -112,10 +135,12 @@ impl Session {
             .steps
             .iter()
             .filter_map(|s| match network.node(s.node).layer {
-                Layer::Conv2d { weight, .. } | Layer::ConvTranspose2d { weight, .. } => Some(weight),
+                Layer::Conv2d { weight, .. } | Layer::ConvTranspose2d { weight, .. } => {
+                    let packed = self.packed.view(weight).len() * size_of::<f32>();
+                    Some(s.tile.map_or(packed, |tile| packed / 9 * tile.alpha() * tile.alpha()))
+                }
                 _ => None,
             })
-            .map(|w| self.packed.view(w).len() * size_of::<f32>())
             .sum();
         let picture = plan.peak() * size_of::<f32>() + forward::switch_bytes(network, keep);
         (filters + batch * picture) as u64
@@ -160,11 +185,7 @@ impl Session {
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = &self.model.path;
-        f.debug_struct("Session")
-            .field("model", name)
-            .field("cpu", &self.cpu)
-            .field("max_memory", &self.max_memory)
-            .finish()
+        f.debug_struct("Session").field("model", name).field("cpu", &self.cpu).field("options", &self.options).finish()
     }
 }
 

@@ -34,9 +34,11 @@ impl Keep {
         self
     }
 
-    /// Whether equal patches must give equal numbers (DESIGN 4: no Winograd): switches are asked for.
-    pub fn traced(&self) -> bool {
-        self.switches.iter().any(|&s| s)
+    /// Whether equal patches must give equal numbers, so that no Winograd convolution may run: more is asked for than
+    /// class scores and probabilities.
+    pub fn traced(&self, network: &Network) -> bool {
+        let answer = |id: NodeId| id == network.scores() || Some(id) == network.softmax();
+        self.switches.iter().any(|&s| s) || (0..self.tensors.len()).any(|id| self.tensors[id] && !answer(id))
     }
 }
 

@@ -79,6 +79,19 @@ impl Level {
         }
     }
 
+    /// `f32` elements in a vector.
+    pub fn lanes(self) -> usize {
+        struct Lanes;
+        impl SimdOp for Lanes {
+            type Output = usize;
+            #[inline(always)]
+            fn run<S: Simd>(self, _: S) -> usize {
+                S::LANES
+            }
+        }
+        self.dispatch(Lanes)
+    }
+
     /// Runs `op` with this level's token, compiled with this level's instructions.
     #[inline]
     pub fn dispatch<O: SimdOp>(self, op: O) -> O::Output {

@@ -94,22 +94,22 @@ pub fn pack(cpu: &Cpu, conv: &Conv2d, weights: Weights<'_>, scale: Option<&[f32]
         assert_eq!(scale.len(), conv.out_channels, "one scale an output channel");
     }
     let alpha = tile.alpha();
-    let g = transform::filter(alpha);
     let steps = Steps::at_most(conv.in_channels, KC);
-    let products = (0..alpha * alpha)
-        .map(|xi| {
-            let (rows, columns) = (g[xi / alpha], g[xi % alpha]);
-            PackedA::with_steps(cpu, conv.out_channels, steps, |o, c| {
-                let mut sum = 0.0;
-                for (i, y) in rows.iter().enumerate() {
-                    for (j, x) in columns.iter().enumerate() {
-                        sum += y * x * f64::from(weights.get((o * conv.in_channels + c) * 9 + 3 * i + j));
-                    }
-                }
-                (sum * f64::from(scale.map_or(1.0, |scale| scale[o]))) as f32
-            })
-        })
-        .collect();
+    let filter = |o: usize, c: usize| -> [[f64; 3]; 3] {
+        let first = (o * conv.in_channels + c) * 9;
+        let scale = f64::from(scale.map_or(1.0, |scale| scale[o]));
+        [0, 1, 2].map(|y| [0, 1, 2].map(|x| scale * f64::from(weights.get(first + 3 * y + x))))
+    };
+    let g = transform::filter(alpha);
+    let products = PackedA::together(cpu, conv.out_channels, steps, alpha * alpha, |o, c, u| {
+        let filter = filter(o, c);
+        for (y, u) in u.chunks_exact_mut(alpha).enumerate() {
+            let [a, b, c] = [0, 1, 2].map(|x| g[y][0] * filter[0][x] + g[y][1] * filter[1][x] + g[y][2] * filter[2][x]);
+            for (u, g) in u.iter_mut().zip(&g) {
+                *u = (a * g[0] + b * g[1] + c * g[2]) as f32;
+            }
+        }
+    });
     PackedWinograd { conv: *conv, tile, products }
 }
 

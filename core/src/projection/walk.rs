@@ -115,7 +115,7 @@ impl Walk<'_> {
             }
             Layer::ConvTranspose2d { .. } => {
                 let mut below = blank();
-                let (conv, filters) = (packed::conv(self.network(), id), packed.conv2d(id)?);
+                let (conv, filters) = (packed::conv(self.network(), id), packed.conv2d(id, None)?);
                 // The way back is a forward convolution, which reads every cell under its taps.
                 let reach = conv.geometry.input_window(below.window, signal.shape.size()).union(signal.window);
                 let signal = widened(&signal, reach);

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | filters as they are | convolution; transposed convolution on the way back | the layer's node |
 //! | filters scaled, bias shifted | convolution with a batch normalisation folded in | the normalisation's node |
+//! | filters transformed | Winograd's convolution, with or without a normalisation | as the two above |
 //! | filters transposed | convolution on the way back; transposed convolution | the layer's node |
 //! | bias, scale, shift | widened, aligned copies | the node |
 //!
@@ -15,6 +16,7 @@ use switchback_kernels::conv_transpose2d::PackedConvTranspose2d;
 use switchback_kernels::conv2d::{Conv2d, PackedConv2d};
 use switchback_kernels::linear::Linear;
 use switchback_kernels::lrn::Lrn;
+use switchback_kernels::winograd::{self, PackedWinograd, Tile};
 use switchback_kernels::{Cpu, Weights, conv_transpose2d, conv2d};
 
 use crate::error::{Error, Result};
@@ -25,7 +27,8 @@ use crate::network::{Layer, Network, NodeId, WeightId};
 #[derive(Default)]
 struct Cells {
     plain: OnceLock<PackedConv2d>,
-    folded: OnceLock<(PackedConv2d, Vec<f32>)>,
+    winograd: OnceLock<PackedWinograd>,
+    shifted: OnceLock<Vec<f32>>,
     transposed: OnceLock<PackedConvTranspose2d>,
     bias: OnceLock<Vec<f32>>,
     affine: OnceLock<(Vec<f32>, Vec<f32>)>,
@@ -44,26 +47,36 @@ impl Packed {
         Self { model, cpu, cells }
     }
 
-    /// Filters of a convolution, or of a transposed one on the way back.
-    pub(crate) fn conv2d(&self, id: NodeId) -> Result<&PackedConv2d> {
-        once(&self.cells[id].plain, || {
+    /// Filters of a convolution, or of a transposed one on the way back; scaled by `affine` where that is folded in.
+    pub(crate) fn conv2d(&self, id: NodeId, affine: Option<NodeId>) -> Result<&PackedConv2d> {
+        once(&self.cells[affine.unwrap_or(id)].plain, || {
             let weights = self.checked(id, filters(&self.model.network, id))?;
-            Ok(conv2d::pack(&self.cpu, &conv(&self.model.network, id), weights, None))
+            Ok(conv2d::pack(&self.cpu, &conv(&self.model.network, id), weights, self.scale(affine)?))
         })
     }
 
-    /// Filters and bias of convolution `id` with `affine` folded in: w' = scale·w, b' = scale·b + shift.
-    pub(crate) fn folded(&self, id: NodeId, affine: NodeId) -> Result<(&PackedConv2d, &[f32])> {
-        let (filters, bias) = once(&self.cells[affine].folded, || {
-            let (scale, shift) = self.affine(affine)?;
+    /// The same for Winograd's convolution; a session uses one tile for a node.
+    pub(crate) fn winograd(&self, id: NodeId, affine: Option<NodeId>, tile: Tile) -> Result<&PackedWinograd> {
+        once(&self.cells[affine.unwrap_or(id)].winograd, || {
             let weights = self.checked(id, filters(&self.model.network, id))?;
-            let bias = match self.bias(id)? {
+            Ok(winograd::pack(&self.cpu, &conv(&self.model.network, id), weights, self.scale(affine)?, tile))
+        })
+    }
+
+    fn scale(&self, affine: Option<NodeId>) -> Result<Option<&[f32]>> {
+        affine.map(|affine| Ok(self.affine(affine)?.0)).transpose()
+    }
+
+    /// The bias of convolution `id` with `affine` folded in: scale·b + shift.
+    pub(crate) fn shifted(&self, id: NodeId, affine: NodeId) -> Result<&[f32]> {
+        let bias = once(&self.cells[affine].shifted, || {
+            let (scale, shift) = self.affine(affine)?;
+            Ok(match self.bias(id)? {
                 Some(bias) => bias.iter().zip(scale).zip(shift).map(|((b, k), d)| b * k + d).collect(),
                 None => shift.to_vec(),
-            };
-            Ok((conv2d::pack(&self.cpu, &conv(&self.model.network, id), weights, Some(scale)), bias))
+            })
         })?;
-        Ok((filters, bias))
+        Ok(bias)
     }
 
     /// Filters of a transposed convolution, or of a convolution on the way back.

@@ -32,40 +32,44 @@ pub struct PackedA {
 impl PackedA {
     /// Packs the `rows × k` matrix whose element (i, k) is `element(i, k)`.
     pub fn new(cpu: &Cpu, rows: usize, k: usize, element: impl Fn(usize, usize) -> f32 + Send + Sync) -> Self {
-        Self::with_steps(cpu, rows, Steps::new(k, Shape::at(cpu.level)), element)
+        let steps = Steps::new(k, Shape::at(cpu.level));
+        Self::together(cpu, rows, steps, 1, |i, k, to| to[0] = element(i, k)).pop().expect("one matrix")
     }
 
-    /// The same with kc blocks of the caller's.
-    pub(crate) fn with_steps(
+    /// Packs `count` matrices of one size: `elements(i, k, to)` gives element (i, k) of each.
+    pub(crate) fn together(
         cpu: &Cpu,
         rows: usize,
         steps: Steps,
-        element: impl Fn(usize, usize) -> f32 + Send + Sync,
-    ) -> Self {
+        count: usize,
+        elements: impl Fn(usize, usize, &mut [f32]) + Send + Sync,
+    ) -> Vec<Self> {
         let k = steps.k();
         let panels = rows.div_ceil(Shape::at(cpu.level).mr);
-        let mut packed = Self { level: cpu.level, rows, k, steps, panels, data: AlignedBuf::zeroed(0) };
-        let mut data = AlignedBuf::zeroed(rows * k);
-        let mut rest = &mut data[..];
+        let mut all: Vec<_> = (0..count)
+            .map(|_| Self { level: cpu.level, rows, k, steps, panels, data: AlignedBuf::zeroed(rows * k) })
+            .collect();
+        let ranges: Vec<_> = (0..panels).map(|p| panel_rows(rows, panels, p)).collect();
+        let mut rests: Vec<_> = all.iter_mut().map(|packed| &mut packed.data[..]).collect();
         let mut parts = Vec::with_capacity(panels * steps.count());
         for i in 0..steps.count() {
             let ks = steps.range(i);
-            for p in 0..panels {
-                let rows = packed.panel_rows(p);
-                let (panel, tail) = rest.split_at_mut(rows.len() * ks.len());
-                rest = tail;
-                parts.push((rows, ks.clone(), panel));
+            for rows in &ranges {
+                let panel =
+                    rests.iter_mut().map(|rest| rest.split_off_mut(..rows.len() * ks.len()).expect("all there"));
+                parts.push((rows.clone(), ks.clone(), panel.collect::<Vec<_>>()));
             }
         }
-        cpu.threads.for_each(parts, |(rows, ks, panel)| {
-            for (k, step) in ks.zip(panel.chunks_exact_mut(rows.len())) {
-                for (x, i) in step.iter_mut().zip(rows.clone()) {
-                    *x = element(i, k);
+        cpu.threads.for_each(parts, |(rows, ks, mut panels)| {
+            let mut each = vec![0.0; count];
+            for (at, (k, i)) in ks.flat_map(|k| rows.clone().map(move |i| (k, i))).enumerate() {
+                elements(i, k, &mut each);
+                for (panel, x) in panels.iter_mut().zip(&each) {
+                    panel[at] = *x;
                 }
             }
         });
-        packed.data = data;
-        packed
+        all
     }
 
     /// Rows.
@@ -100,9 +104,7 @@ impl PackedA {
 
     /// The rows of panel `p`; the first panels take one more where they do not divide evenly.
     pub(crate) fn panel_rows(&self, p: usize) -> Range<usize> {
-        let (each, more) = (self.rows / self.panels, self.rows % self.panels);
-        let start = p * each + p.min(more);
-        start..start + each + usize::from(p < more)
+        panel_rows(self.rows, self.panels, p)
     }
 
     /// Panel `p` of the kc block `k`.
@@ -111,6 +113,12 @@ impl PackedA {
         let start = self.rows * k.start + rows.start * k.len();
         &self.data[start..start + rows.len() * k.len()]
     }
+}
+
+fn panel_rows(rows: usize, panels: usize, p: usize) -> Range<usize> {
+    let (each, more) = (rows / panels, rows % panels);
+    let start = p * each + p.min(more);
+    start..start + each + usize::from(p < more)
 }
 
 impl std::fmt::Debug for PackedA {

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use clap::{ArgAction, Args, ValueEnum};
 use switchback_core::Level;
+use switchback_core::session::Algorithm;
 
 /// Accepted before and after the command alike.
 #[derive(Clone, Debug, Args)]
@@ -37,8 +38,8 @@ pub(crate) struct Options {
     #[arg(long, global = true, value_name = "LEVEL", value_parser = Level::from_str, help_heading = MACHINE)]
     pub(crate) level: Option<Level>,
 
-    /// Force a convolution algorithm: auto, im2col
-    #[arg(long, global = true, value_name = "NAME", value_parser = algorithm, help_heading = MACHINE)]
+    /// Force a convolution algorithm where nothing but scores is asked for: auto, im2col, winograd, winograd2, winograd4, winograd6
+    #[arg(long, global = true, value_name = "NAME", value_parser = Algorithm::from_str, help_heading = MACHINE)]
     pub(crate) algorithm: Option<Algorithm>,
 
     /// How weights of linear layers are held: f32
@@ -105,22 +106,6 @@ pub(crate) enum Color {
     Ansi,
     /// Characters alone
     None,
-}
-
-/// `--algorithm`: both run convolutions as im2col and GEMM.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Algorithm {
-    Auto,
-    Im2col,
-}
-
-fn algorithm(text: &str) -> Result<Algorithm, String> {
-    match text {
-        "auto" => Ok(Algorithm::Auto),
-        "im2col" => Ok(Algorithm::Im2col),
-        "winograd" => Err("this version has no Winograd convolution; try auto or im2col".into()),
-        _ => Err("try auto or im2col".into()),
-    }
 }
 
 /// `--weights`
@@ -247,8 +232,9 @@ mod tests {
 
     #[test]
     fn what_arrives_later_is_refused_by_name() {
-        assert!(algorithm("winograd").unwrap_err().contains("no Winograd"));
         assert!(weight_type("f16").unwrap_err().contains("convert"));
-        assert_eq!(algorithm("im2col"), Ok(Algorithm::Im2col));
+        assert_eq!("im2col".parse(), Ok(Algorithm::Im2col));
+        assert_eq!("winograd".parse(), Ok(Algorithm::Winograd(None)));
+        assert!("fft".parse::<Algorithm>().unwrap_err().contains("try auto"));
     }
 }

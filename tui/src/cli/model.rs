@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde::Serialize;
 use switchback_core::network::count;
 use switchback_core::preprocess::{Chosen, Preprocess};
-use switchback_core::session::Session;
+use switchback_core::session::{Options, Session};
 use switchback_core::text::escape;
 use switchback_core::weights::mmap::Bytes;
 use switchback_core::{Cpu, Level, Model, Network, Shape, Threads, labels};
@@ -186,6 +186,8 @@ pub(crate) fn open_on(context: &Context, path: Option<&Path>, cpu: Cpu) -> anyho
     context.detail(format!("preprocessing: {}", record(&preprocess)));
     let labels = labels::choose(context.options.labels.as_deref(), &model)?;
     context.detail(format!("kernels: {} on {} threads", cpu.level, cpu.threads.count()));
-    let session = Session::new(Arc::new(model), cpu, context.options.max_memory)?;
+    let options =
+        Options { max_memory: context.options.max_memory, algorithm: context.options.algorithm.unwrap_or_default() };
+    let session = Session::with(Arc::new(model), cpu, options)?;
     Ok(Opened { session, preprocess, labels })
 }

@@ -1,0 +1,128 @@
+//! Which convolutions run as Winograd's F(m×m, 3×3): a cost model, and the memory that their filters may take.
+//!
+//! Costs are counted in vector multiply-adds, for one picture: what a tile size saves depends on how its tiles fill the
+//! map and the vectors, and on the transformed filters, which are α²/9 times as long and are streamed once.
+//! Chosen once a session, for the whole map; so neither batch nor window nor threads change a bit of a result.
+
+use std::str::FromStr;
+
+use switchback_kernels::conv2d::Conv2d;
+use switchback_kernels::winograd::{self, Tile};
+use switchback_kernels::{Cpu, Level};
+
+use crate::model::Model;
+use crate::network::{Layer, Network, NodeId};
+use crate::session::packed;
+
+/// How convolutions run where a run need not give equal patches equal numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Algorithm {
+    /// What the cost model says, so long as all weights stay within three times the model file.
+    #[default]
+    Auto,
+    /// im2col and GEMM, always.
+    Im2col,
+    /// Winograd wherever it can be, with the best tile or this one.
+    Winograd(Option<Tile>),
+}
+
+impl FromStr for Algorithm {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, String> {
+        match s {
+            "auto" => Ok(Self::Auto),
+            "im2col" => Ok(Self::Im2col),
+            "winograd" => Ok(Self::Winograd(None)),
+            "winograd2" => Ok(Self::Winograd(Some(Tile::F2))),
+            "winograd4" => Ok(Self::Winograd(Some(Tile::F4))),
+            "winograd6" => Ok(Self::Winograd(Some(Tile::F6))),
+            _ => Err("try auto, im2col, winograd, or winograd2, winograd4, winograd6 for one tile size".into()),
+        }
+    }
+}
+
+/// The tile of each node that runs so.
+pub(crate) type Tiles = Vec<Option<Tile>>;
+
+/// Chooses for every convolution of `model`.
+pub(crate) fn choose(model: &Model, cpu: &Cpu, algorithm: Algorithm) -> Tiles {
+    let network = &model.network;
+    let mut tiles = vec![None; network.nodes().len()];
+    let candidates = (0..tiles.len()).filter_map(|id| candidate(network, id).map(|conv| (id, conv)));
+    match algorithm {
+        Algorithm::Im2col => {}
+        Algorithm::Winograd(tile) => {
+            for (id, conv) in candidates {
+                tiles[id] = Some(tile.unwrap_or_else(|| best(network, id, &conv, cpu.level).0));
+            }
+        }
+        Algorithm::Auto => {
+            let file = model.weights.total_bytes();
+            let mut room = (3 * file).saturating_sub(resident(model));
+            let mut wins: Vec<(NodeId, Tile, f64, usize)> = candidates
+                .filter_map(|(id, conv)| {
+                    let (tile, cost) = best(network, id, &conv, cpu.level);
+                    let saved = im2col(&conv, network.node(id).shape.size(), cpu.level) - cost;
+                    let more = 4 * conv.weights() * (tile.alpha() * tile.alpha() - 9) / 9;
+                    (saved > 0.0).then_some((id, tile, saved, more))
+                })
+                .collect();
+            // The most saved for a byte first.
+            wins.sort_by(|a, b| (b.2 * a.3 as f64).total_cmp(&(a.2 * b.3 as f64)));
+            for (id, tile, _, more) in wins {
+                if more <= room {
+                    room -= more;
+                    tiles[id] = Some(tile);
+                }
+            }
+        }
+    }
+    tiles
+}
+
+fn candidate(network: &Network, id: NodeId) -> Option<Conv2d> {
+    let Layer::Conv2d { .. } = network.node(id).layer else { return None };
+    Some(packed::conv(network, id)).filter(winograd::can)
+}
+
+/// Bytes of all weights when convolutions are packed for GEMM and linear layers lie in the file.
+fn resident(model: &Model) -> usize {
+    let weights = |id: NodeId| match model.network.node(id).layer {
+        Layer::Conv2d { weight, .. } | Layer::ConvTranspose2d { weight, .. } => 4 * model.weights.view(weight).len(),
+        Layer::Linear { weight, .. } => model.weights.view(weight).bytes().len(),
+        _ => 0,
+    };
+    (0..model.network.nodes().len()).map(weights).sum()
+}
+
+fn best(network: &Network, id: NodeId, conv: &Conv2d, level: Level) -> (Tile, f64) {
+    let size = network.node(id).shape.size();
+    Tile::ALL
+        .map(|tile| (tile, cost(conv, size, level, tile)))
+        .into_iter()
+        .min_by(|a, b| a.1.total_cmp(&b.1))
+        .expect("three tiles")
+}
+
+/// Cost of im2col and GEMM.
+fn im2col(conv: &Conv2d, [h, w]: [usize; 2], level: Level) -> f64 {
+    let vectors = (h * w).div_ceil(level.lanes()) as f64;
+    // Packing costs about as much as two rows of filters.
+    conv.taps() as f64 * vectors * (conv.out_channels as f64 + 2.0) / 0.85
+}
+
+/// Cost of Winograd with `tile`.
+fn cost(conv: &Conv2d, [h, w]: [usize; 2], level: Level, tile: Tile) -> f64 {
+    let m = tile.m();
+    let vectors = (h.div_ceil(m) * w.div_ceil(m)).div_ceil(level.lanes()) as f64;
+    let (ins, outs) = (conv.in_channels as f64, conv.out_channels as f64);
+    // Filters are streamed from beyond L2 at the price of a vector or two of tiles.
+    let products = (tile.alpha() * tile.alpha()) as f64 * ins * outs * (vectors + 1.5) / 0.8;
+    let transform = match tile {
+        Tile::F2 => 300.0,
+        Tile::F4 => 800.0,
+        Tile::F6 => 1600.0,
+    };
+    products + transform * vectors * (ins + outs)
+}
