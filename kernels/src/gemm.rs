@@ -227,7 +227,8 @@ pub(crate) fn run<B: Columns>(cpu: &Cpu, products: &[Product<'_, B>], out: Outpu
         assert_eq!(bias.len(), out.rows(), "one bias a row");
     }
     let shape = Shape::at(cpu.level);
-    let grid = Grid::best(products.len(), a.panels(), m.div_ceil(a.panels()), n, shape, cpu.threads.count());
+    let size = [m.div_ceil(a.panels()), k, n];
+    let grid = Grid::best(products.len(), a.panels(), size, shape, cpu.threads.count());
     let rows: Vec<_> = (0..grid.rows).map(|i| share(a.panels(), grid.rows, i)).collect();
     let blocks_of_rows: Vec<_> = (0..products.len())
         .flat_map(|g| rows.iter().map(move |p| (g, p)))
@@ -272,10 +273,12 @@ struct Grid {
 }
 
 impl Grid {
-    /// The cut whose slowest thread is done first. A task costs its tiles, and packing its columns as much as a few
-    /// rows; so columns are parted first, rows where there are too few columns.
-    fn best(products: usize, panels: usize, mr: usize, n: usize, shape: Shape, threads: usize) -> Self {
+    /// The cut whose slowest thread is done first. A task costs its tiles; packing its columns as much as a few rows;
+    /// and reading its rows of A as much as two vectors of columns where they come from beyond L2. So columns are parted
+    /// first, rows where there are few columns.
+    fn best(products: usize, panels: usize, [mr, k, n]: [usize; 3], shape: Shape, threads: usize) -> Self {
         const PACKING: usize = 8;
+        let reading = if panels * mr * k * size_of::<f32>() > Caches::get().l2 / 2 { 2 } else { 0 };
         let vectors = n.div_ceil(shape.lanes);
         if threads == 1 || vectors == 0 {
             return Grid { rows: 1, columns: 1 };
@@ -286,7 +289,8 @@ impl Grid {
                 true => vectors.div_ceil(shape.vectors).div_ceil(grid.columns) * shape.vectors,
                 false => vectors.div_ceil(grid.columns),
             };
-            rounds * wide * (panels.div_ceil(grid.rows) * mr + PACKING)
+            let rows = panels.div_ceil(grid.rows) * mr;
+            rounds * (wide * (rows + PACKING) + rows * reading)
         };
         (1..=(2 * threads).min(vectors))
             .flat_map(|columns| (1..=threads.min(panels)).map(move |rows| Grid { rows, columns }))

@@ -187,6 +187,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// `p` must be valid for writing `LANES` floats; any alignment of a float.
     unsafe fn store_ptr(self, v: Self::F32, p: *mut f32);
 
+    /// Asks for the cache line at `p`, which may be any address. A hint without effect.
+    fn prefetch_ptr(self, p: *const f32);
+
     /// a + b
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// a − b

@@ -89,6 +89,9 @@ pub(super) struct Tile {
     pub(super) relu: bool,
 }
 
+/// How far ahead of its use A is asked for, in floats: the next panels follow, and may still lie beyond L2.
+const AHEAD: usize = 512;
+
 /// One entry of the table. Its callers keep the promises of [`Tile`].
 pub(super) type Kernel<S> = unsafe fn(S, &Tile);
 
@@ -130,6 +133,7 @@ unsafe fn body<S: Simd, const MR: usize, const NV: usize>(simd: S, tile: &Tile) 
     for k in 0..tile.k {
         // SAFETY: `a` holds `k · MR` floats and `b` `k · NV · LANES`, as the caller promised.
         let (a, b) = unsafe { (tile.a.add(k * MR), tile.b.add(k * NV * S::LANES)) };
+        simd.prefetch_ptr(a.wrapping_add(AHEAD));
         let mut bv = [zero; NV];
         for v in 0..NV {
             // SAFETY: within step `k` of the B panel.

@@ -103,6 +103,9 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn prefetch_ptr(self, _: *const f32) {}
+
+    #[inline(always)]
     fn add(self, a: f32x8, b: f32x8) -> f32x8 {
         a + b
     }
