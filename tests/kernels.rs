@@ -1,5 +1,7 @@
 //! Every kernel at every level against its naive reference.
 
+#[path = "kernels/conv_pool.rs"]
+mod conv_pool;
 #[path = "kernels/convolution.rs"]
 mod convolution;
 #[path = "kernels/gemm.rs"]

@@ -10,10 +10,10 @@
 
 use std::time::Instant;
 
-use switchback_kernels::conv2d::{Activation, conv2d};
+use switchback_kernels::conv_pool2d::{ConvPool2d, Filters, conv_pool2d};
+use switchback_kernels::conv2d::Activation;
 use switchback_kernels::pointwise::{Pointwise, add_assign, affine, pointwise, pointwise_in_place};
 use switchback_kernels::view::Layout;
-use switchback_kernels::winograd::winograd;
 use switchback_kernels::{Maps, MapsMut, avg_pool2d, conv_transpose2d, global_pool, linear, lrn, max_pool2d, softmax};
 
 use crate::error::{Error, Result};
@@ -161,16 +161,18 @@ impl Run<'_> {
                     None => packed.bias(step.node)?,
                     Some(affine) => Some(packed.shifted(step.node, affine)?),
                 };
+                let filters = match step.tile {
+                    None => Filters::Gemm(packed.conv2d(step.node, step.affine)?),
+                    Some(tile) => Filters::Winograd(packed.winograd(step.node, step.affine, tile)?),
+                };
                 let (input, out) = (self.maps(from(0)), MapsMut::with_layout(data, layout));
-                match step.tile {
-                    None => {
-                        let filters = packed.conv2d(step.node, step.affine)?;
-                        conv2d(cpu, &conv, filters, bias, activation, input, out);
+                match step.pool.map(|pool| &self.network.node(pool).layer) {
+                    Some(&Layer::MaxPool2d { geometry: pool, .. }) => {
+                        let size = node.shape.size();
+                        let work = ConvPool2d { conv, filters, bias, activation, size, pool };
+                        conv_pool2d(cpu, &work, input, out);
                     }
-                    Some(tile) => {
-                        let filters = packed.winograd(step.node, step.affine, tile)?;
-                        winograd(cpu, &conv, filters, bias, activation, input, out);
-                    }
+                    _ => filters.conv2d(cpu, &conv, bias, activation, input, out),
                 }
             }
             Layer::ConvTranspose2d { .. } => {

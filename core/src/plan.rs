@@ -26,6 +26,9 @@ use crate::trace::Keep;
 /// Index of a storage; 0 is the caller's input, which is only read.
 pub(crate) type StorageId = usize;
 
+/// Numbers of maps that are worth keeping out of memory: beyond them a pool is fused with its convolution.
+const LARGE: usize = 1 << 18;
+
 /// One call of a kernel (or none: another name for a tensor).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
@@ -35,6 +38,8 @@ pub(crate) struct Step {
     pub(crate) affine: Option<NodeId>,
     /// A following ReLU runs in the store.
     pub(crate) relu: bool,
+    /// A following max-pool, whose switches nobody asks for, runs on bands of the convolution's maps.
+    pub(crate) pool: Option<NodeId>,
     /// A convolution that runs as Winograd's.
     pub(crate) tile: Option<Tile>,
     /// The last node of the chain: whose tensor comes out.
@@ -174,8 +179,16 @@ impl Graph<'_> {
             if absorbed[id] || matches!(self.network.node(id).layer, Layer::Input { .. }) {
                 continue;
             }
-            let mut step =
-                Step { node: id, affine: None, relu: false, tile: None, output: id, in_place: None, free: Vec::new() };
+            let mut step = Step {
+                node: id,
+                affine: None,
+                relu: false,
+                pool: None,
+                tile: None,
+                output: id,
+                in_place: None,
+                free: Vec::new(),
+            };
             let layer = &self.network.node(id).layer;
             if let (Layer::Conv2d { .. }, Some(next)) = (layer, self.sole_consumer(id))
                 && matches!(self.network.node(next).layer, Layer::Affine { .. })
@@ -188,6 +201,15 @@ impl Graph<'_> {
                 && matches!(self.network.node(next).layer, Layer::Relu)
             {
                 step.relu = true;
+                step.output = next;
+                absorbed[next] = true;
+            }
+            if let (Layer::Conv2d { .. }, Some(next)) = (layer, self.sole_consumer(step.output))
+                && matches!(self.network.node(next).layer, Layer::MaxPool2d { .. })
+                && !self.keep.switches[next]
+                && self.network.node(step.output).shape.len() >= LARGE
+            {
+                step.pool = Some(next);
                 step.output = next;
                 absorbed[next] = true;
             }

@@ -141,7 +141,7 @@ pub fn conv2d(
     } else {
         let copy = Padded::new(cpu, input, &conv.geometry, window);
         let taps = Im2col::padded_taps(&conv.geometry, each, &copy);
-        let columns = |g: usize| Im2col::padded(&copy, g * each, &conv.geometry, window, &taps);
+        let columns = |g: usize| Im2col::padded(&copy, g * each, window, &taps);
         gemm::run(cpu, &products_of(packed, columns), Output::maps(out), &epilogue);
     }
 }

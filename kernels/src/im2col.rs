@@ -91,11 +91,11 @@ impl<'a> Im2col<'a> {
     }
 
     /// From channel `first` on of a copy that was made for the same window.
-    pub(crate) fn padded(input: &'a Padded, first: usize, geometry: &Geometry, window: Window, taps: &'a Taps) -> Self {
-        let [image, channel, row] = input.strides;
+    pub(crate) fn padded(input: &'a Padded, first: usize, window: Window, taps: &'a Taps) -> Self {
+        let [image, channel, _] = input.strides;
         Self {
             data: &input.data()[first * channel..],
-            strides: [image, row * geometry.stride[0]],
+            strides: [image, input.line],
             taps: &taps.0,
             batch: input.batch,
             size: [window.height(), window.width()],

@@ -30,6 +30,7 @@ pub mod aligned;
 pub mod avg_pool2d;
 mod caches;
 pub mod conv2d;
+pub mod conv_pool2d;
 pub mod conv_transpose2d;
 pub mod gemm;
 pub mod geometry;

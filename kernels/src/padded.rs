@@ -23,6 +23,8 @@ pub(crate) struct Padded {
     pub(crate) strides: [usize; 3],
     /// From part to part of a row.
     pub(crate) part: usize,
+    /// From the cells of one row of outputs to those of the next.
+    pub(crate) line: usize,
 }
 
 thread_local! {
@@ -44,10 +46,13 @@ impl Padded {
         );
         let [_, s] = geometry.stride;
         let [extent_y, extent_x] = geometry.extent();
-        let rows = (window.height() - 1) * geometry.stride[0] + extent_y;
+        // A single tap reads every s-th row and column: there is no need of the others.
+        let [step, parts] = [0, 1].map(|i| if geometry.kernel[i] == 1 { 1 } else { geometry.stride[i] });
+        let skip = geometry.stride[0] / step;
+        let rows = (window.height() - 1) * step + extent_y;
         let columns = (window.width() - 1) * s + extent_x;
         let part = columns.div_ceil(s);
-        let (row, plane) = (part * s, part * s * rows);
+        let (row, plane) = (part * parts, part * parts * rows);
         let strides = [plane * input.channels(), plane, row];
         let len = strides[0] * input.batch() + SLACK;
         let mut buffer = BUFFER.take().filter(|b| b.len() >= len).unwrap_or_else(|| AlignedBuf::zeroed(len));
@@ -55,7 +60,7 @@ impl Padded {
             (window.y0 * geometry.stride[0]) as isize - geometry.pads[0] as isize,
             (window.x0 * s) as isize - geometry.pads[1] as isize,
         ];
-        let copy = Copy { input, needed, origin, columns, part, stride: s };
+        let copy = Copy { input, needed, origin, columns, part, stride: s, skip };
         // A few planes a task.
         let each = plane * (input.batch() * input.channels()).div_ceil(4 * cpu.threads.count()).max(1);
         let channels = input.channels();
@@ -71,7 +76,7 @@ impl Padded {
                 });
             }
         });
-        Self { buffer: Some(buffer), batch: input.batch(), strides, part }
+        Self { buffer: Some(buffer), batch: input.batch(), strides, part, line: row * step }
     }
 
     /// The first element is what output (0, 0) of the window reads through tap (0, 0) of channel 0.
@@ -97,6 +102,8 @@ struct Copy<'a> {
     columns: usize,
     part: usize,
     stride: usize,
+    /// Rows of the input from row to row of the copy.
+    skip: usize,
 }
 
 struct Plane<'a> {
@@ -112,10 +119,10 @@ impl SimdOp for Plane<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Copy { input, needed, origin, columns, part, stride } = *self.copy;
+        let Copy { input, needed, origin, columns, part, stride, skip } = *self.copy;
         let first = input.window().x0;
         for (y, row) in self.to.chunks_exact_mut(self.row).enumerate() {
-            let y = origin[0] + y as isize;
+            let y = origin[0] + (y * skip) as isize;
             if y < needed.y0 as isize || y >= needed.y1 as isize || needed.is_empty() {
                 row.fill(0.0);
                 continue;

@@ -208,11 +208,12 @@ impl Cut {
         let a_tile = tile.alpha() * tile.alpha() * conv.in_channels * size_of::<f32>();
         let together = 2 * caches.share / a_tile;
         let picture = rows * columns;
-        if picture * batch <= together {
-            return Self { together: true, images: batch, rows };
-        }
         // U is read once a block.
         let u = a_tile * conv.out_channels;
+        let enough = 2 * cpu.threads.count() * Shape::at(cpu.level).nr();
+        if picture * batch <= together && (u > caches.l2 / 2 || picture * batch < enough) {
+            return Self { together: true, images: batch, rows };
+        }
         let alone = (caches.l2 / 2 / a_tile).max(if u > caches.l2 / 4 { 96 } else { 32 });
         if u > caches.share && picture * 2 <= together {
             return Self { together: true, images: together / picture, rows };

@@ -1,0 +1,135 @@
+//! A convolution and the max-pool that alone reads it, band by band: the maps between them are never written as a whole.
+//!
+//! ```text
+//! band of pooled rows  ⟵ max ⟵  the rows of the convolution that they read, in L2  ⟵ conv2d ⟵  input
+//! ```
+//! Bands whose windows overlap compute the shared rows twice. One thread takes a band all the way; the numbers are those of
+//! the two kernels called one after the other, bit for bit.
+
+use std::cell::Cell;
+
+use crate::Cpu;
+use crate::aligned::AlignedBuf;
+use crate::caches::Caches;
+use crate::conv2d::{self, Activation, Conv2d, PackedConv2d};
+use crate::geometry::{Geometry, Window};
+use crate::max_pool2d::max_pool2d;
+use crate::view::{Maps, MapsMut, PlaneMut};
+use crate::winograd::{self, PackedWinograd};
+
+/// Packed filters of one algorithm or another.
+#[derive(Clone, Copy, Debug)]
+pub enum Filters<'a> {
+    /// For [`conv2d`](crate::conv2d::conv2d()).
+    Gemm(&'a PackedConv2d),
+    /// For [`winograd`](crate::winograd::winograd()).
+    Winograd(&'a PackedWinograd),
+}
+
+impl Filters<'_> {
+    /// Calls the kernel that these filters were packed for.
+    pub fn conv2d(
+        &self,
+        cpu: &Cpu,
+        conv: &Conv2d,
+        bias: Option<&[f32]>,
+        activation: Activation,
+        input: Maps<'_>,
+        out: MapsMut<'_>,
+    ) {
+        match self {
+            Filters::Gemm(packed) => conv2d::conv2d(cpu, conv, packed, bias, activation, input, out),
+            Filters::Winograd(packed) => winograd::winograd(cpu, conv, packed, bias, activation, input, out),
+        }
+    }
+
+    /// Rows of a convolution that are best computed together.
+    fn rows(&self) -> usize {
+        match self {
+            Filters::Gemm(_) => 1,
+            Filters::Winograd(packed) => packed.tile().m(),
+        }
+    }
+}
+
+thread_local! {
+    /// The rows between convolution and pool, and the pooled rows, of this thread's band.
+    static BUFFERS: Cell<Option<[AlignedBuf; 2]>> = const { Cell::new(None) };
+}
+
+/// What both kernels need.
+#[derive(Clone, Copy, Debug)]
+pub struct ConvPool2d<'a> {
+    /// The convolution.
+    pub conv: Conv2d,
+    /// Its filters.
+    pub filters: Filters<'a>,
+    /// One number an output channel.
+    pub bias: Option<&'a [f32]>,
+    /// Between bias and pool.
+    pub activation: Activation,
+    /// Height and width of the convolution's maps.
+    pub size: [usize; 2],
+    /// The pool.
+    pub pool: Geometry,
+}
+
+/// Computes whole pooled maps from whole maps: out = pool(act(conv(input) + bias)).
+pub fn conv_pool2d(cpu: &Cpu, work: &ConvPool2d<'_>, input: Maps<'_>, out: MapsMut<'_>) {
+    assert_eq!(input.batch(), out.batch(), "images in and out");
+    assert_eq!(out.channels(), work.conv.out_channels, "channels out");
+    assert_eq!(out.window(), Window::full(out.full()), "pooled maps must be whole");
+    let full = out.full();
+    let rows = band(cpu, work, full, out.batch());
+    let each = full[0].div_ceil(rows);
+    let mut tasks: Vec<(usize, Window, Vec<PlaneMut<'_>>)> = (0..out.batch() * each)
+        .map(|i| (i / each, i % each * rows))
+        .map(|(n, y)| (n, Window { y0: y, x0: 0, y1: (y + rows).min(full[0]), x1: full[1] }, Vec::new()))
+        .collect();
+    for mut plane in out.into_planes() {
+        for (_, window, planes) in &mut tasks[plane.image * each..(plane.image + 1) * each] {
+            let (part, rest) = plane.split_at(window.y1);
+            planes.push(part);
+            plane = rest;
+        }
+    }
+    let single = Cpu::single(cpu.level);
+    cpu.threads.for_each(tasks, |(n, window, planes)| {
+        run(&single, work, input.image_range(n, n + 1), full, window, planes);
+    });
+}
+
+/// Pooled rows of a band: what half of L2 holds of the convolution's maps, in whole tiles, dealt evenly to the threads.
+fn band(cpu: &Cpu, work: &ConvPool2d<'_>, full: [usize; 2], batch: usize) -> usize {
+    let row = work.conv.out_channels * work.size[1] * size_of::<f32>();
+    let room = Caches::get().l2 / 2 / row;
+    let step = work.pool.stride[0];
+    let most = (room.saturating_sub(work.pool.extent()[0]) / step + 1).min(full[0]);
+    let bands = (batch * full[0].div_ceil(most)).next_multiple_of(cpu.threads.count()).div_ceil(batch);
+    // Fewest rows that make a whole number of tiles.
+    let unit = (1..=work.filters.rows()).find(|r| (r * step).is_multiple_of(work.filters.rows())).unwrap_or(1);
+    full[0].div_ceil(bands).next_multiple_of(unit).min(full[0])
+}
+
+/// One band of one image.
+fn run(cpu: &Cpu, work: &ConvPool2d<'_>, input: Maps<'_>, full: [usize; 2], window: Window, planes: Vec<PlaneMut<'_>>) {
+    let channels = work.conv.out_channels;
+    let between = work.pool.input_window(window, work.size);
+    let lens = [channels * between.area(), channels * window.area()];
+    let [mut maps, mut pooled] = BUFFERS
+        .take()
+        .filter(|b| b[0].len() >= lens[0] && b[1].len() >= lens[1])
+        .unwrap_or_else(|| lens.map(AlignedBuf::zeroed));
+    let out = MapsMut::windowed(&mut maps, 1, channels, work.size, between);
+    work.filters.conv2d(cpu, &work.conv, work.bias, work.activation, input, out);
+    let out = MapsMut::windowed(&mut pooled, 1, channels, full, window);
+    max_pool2d(cpu, &work.pool, Maps::windowed(&maps, 1, channels, work.size, between), out, None);
+    let result = Maps::windowed(&pooled, 1, channels, full, window);
+    for mut plane in planes {
+        for y in window.y0..window.y1 {
+            let row = result.row(0, plane.channel, y);
+            plane.row_mut(y).copy_from_slice(row);
+        }
+    }
+    BUFFERS.set(Some([maps, pooled]));
+}
