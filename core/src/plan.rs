@@ -9,7 +9,7 @@
 //! disappear. It depends on the network and the `Keep` alone, never on the batch or the threads; hence the same `Keep`
 //! gives the same bits.
 //!
-//! A run that keeps but scores may take Winograd's convolutions where [`algorithm`] chose them. Any other is *traced*:
+//! A run that keeps but scores may take Winograd's convolutions where `algorithm` chose them. Any other is *traced*:
 //! every convolution runs as im2col GEMM, which gives equal patches equal numbers, so that switches and differences
 //! are no matter of rounding.
 

@@ -63,7 +63,7 @@ impl Tile {
 pub struct PackedWinograd {
     conv: Conv2d,
     tile: Tile,
-    /// U[ξ].
+    /// `U[ξ]`.
     products: Vec<PackedA>,
 }
 

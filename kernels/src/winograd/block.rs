@@ -359,7 +359,7 @@ fn share(range: Range<usize>, parts: usize, i: usize) -> Range<usize> {
 /// The results of a vector of tiles: tile by tile, m rows of eight, of which m count.
 const CELLS: usize = 16 * (MAX_ALPHA - 2) * 8;
 
-/// Aᵀ M A of a vector of tiles in channel `o`, with bias and activation; M[ξ] lies at `from[ξ · stride]`.
+/// Aᵀ M A of a vector of tiles in channel `o`, with bias and activation; `M[ξ]` lies at `from[ξ · stride]`.
 #[inline(always)]
 fn transform_output<S: Simd, const A: usize>(
     simd: S,
