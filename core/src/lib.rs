@@ -10,6 +10,7 @@
 
 pub mod architecture;
 pub mod atomic;
+pub mod bench;
 pub mod error;
 pub mod forward;
 pub mod import;

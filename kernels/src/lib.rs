@@ -13,6 +13,7 @@
 //! | [`lrn`] | local response normalisation across channels, and its Jacobian |
 //! | [`linear`] | fully connected layers straight from (possibly unaligned, possibly half) weights |
 //! | [`pointwise`], [`softmax`] | ReLU, leaky ReLU, clip, affine, add, concat; softmax and its logarithm |
+//! | [`peak`] | multiply-adds and reads that show what the machine can do at most |
 //! | [`mod@reference`] | the naive loop of every kernel: the oracle of tests and benches |
 //!
 //! Shapes are asserted at entry with both numbers in the message: a wrong shape is a bug of the caller.
@@ -41,6 +42,7 @@ pub mod lrn;
 pub mod max_pool2d;
 mod padded;
 pub mod par;
+pub mod peak;
 pub mod pointwise;
 pub mod reference;
 mod rows;
