@@ -3,6 +3,8 @@
 //! Most tests use a network small enough to reckon by hand (see `cli/tiny.rs`); those of real models skip, saying so,
 //! where `SWITCHBACK_TEST_DATA` has none.
 
+#[path = "cli/bench.rs"]
+mod bench;
 #[path = "cli/command.rs"]
 mod command;
 #[path = "cli/errors.rs"]

@@ -11,10 +11,13 @@
 mod builder;
 mod chains;
 mod googlenet;
+mod random;
 mod resnet;
 mod squeezenet;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use random::Random;
 
 use std::fmt;
 use std::str::FromStr;

@@ -4,6 +4,7 @@
 //! measure   warm up until times are stable ─▶ runs ─▶ Samples{median, p10, p90, min}
 //! peak      multiply-adds in registers, reads from each cache ─▶ the roofline
 //! cost      floating-point operations and bytes of one step
+//! workload  single products and convolutions with operands of their own
 //! check     sampled cells of every layer against the naive sums
 //! ```
 
@@ -11,6 +12,7 @@ pub mod check;
 pub mod cost;
 pub mod peak;
 pub mod samples;
+pub mod workload;
 
 pub use cost::Cost;
-pub use samples::{Effort, Measured, Samples, measure};
+pub use samples::{Effort, Measured, Samples, measure, timed};

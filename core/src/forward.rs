@@ -18,7 +18,7 @@ use switchback_kernels::{Maps, MapsMut, avg_pool2d, conv_transpose2d, global_poo
 
 use crate::error::{Error, Result};
 use crate::network::{Layer, Network, NodeId};
-use crate::observe::{Observed, Observer, algorithm};
+use crate::observe::{IN_PLACE, Observed, Observer, algorithm};
 use crate::plan::{Plan, Step};
 use crate::session::Session;
 use crate::session::packed;
@@ -80,8 +80,8 @@ pub(crate) fn run(
         run.step(step, pool)?;
         if let (Some(observer), Some(start)) = (observer.as_deref_mut(), start) {
             let Step { node, output, .. } = *step;
-            let algorithm = algorithm(&run.network.node(node).layer, step.tile);
-            observer(Observed { node, output, algorithm, duration: start.elapsed() });
+            let duration = start.elapsed();
+            observer(Observed { node, output, algorithm: run.algorithm(step), duration });
         }
         for &storage in &step.free {
             pool.give(run.buffers[storage].take().expect("freed once, after it was written"));
@@ -141,6 +141,16 @@ impl Run<'_> {
         self.buffers[place.storage] = Some(buffer);
         self.switches[step.node] = switches;
         Ok(())
+    }
+
+    /// The word for how `step` is computed, for an observer.
+    fn algorithm(&self, step: &Step) -> &'static str {
+        let node = self.network.node(step.node);
+        let storage = |id: NodeId| self.plan.place(id).storage;
+        match &node.layer {
+            Layer::Concat if node.inputs.iter().all(|&i| storage(i) == storage(step.output)) => IN_PLACE,
+            layer => algorithm(layer, step.tile),
+        }
     }
 
     /// Runs the step's layer into `data`, which begins with the output's first number.

@@ -13,7 +13,8 @@ pub struct Observed {
     pub node: NodeId,
     /// The node whose tensor came out: `node` itself, or the last layer that ran fused with it.
     pub output: NodeId,
-    /// How it was computed: `gemm`, `im2col`, `winograd2`, `winograd4`, `winograd6`, `rows`, `columns`, `direct`.
+    /// How it was computed: `gemm`, `im2col`, `winograd2`, `winograd4`, `winograd6`, `rows`, `columns`, `direct`, or
+    /// [`IN_PLACE`].
     pub algorithm: &'static str,
     /// How long it took.
     pub duration: Duration,
@@ -21,6 +22,9 @@ pub struct Observed {
 
 /// Called after every step of an observed run, on the thread that runs it.
 pub type Observer<'a> = dyn FnMut(Observed) + Send + 'a;
+
+/// The algorithm of a concatenation whose inputs were written where they belong: nothing is left to do.
+pub const IN_PLACE: &str = "in place";
 
 /// The word for how `layer` is computed: `gemm` for a pointwise convolution, whose maps are the matrix already,
 /// `winograd2`, `winograd4` or `winograd6` with a `tile`, `im2col` for any other; `rows` and `columns` for a linear layer

@@ -59,8 +59,19 @@ pub(crate) fn run(words: &[&str]) -> Ran {
     run_in(Path::new("."), words)
 }
 
-const COMMANDS: [&str; 10] =
-    ["layers", "classify", "features", "project", "occlude", "convert", "models", "doctor", "completions", "man"];
+const COMMANDS: [&str; 11] = [
+    "layers",
+    "classify",
+    "features",
+    "project",
+    "occlude",
+    "convert",
+    "models",
+    "bench",
+    "doctor",
+    "completions",
+    "man",
+];
 
 #[test]
 fn help_of_every_command() {

@@ -120,3 +120,12 @@ fn an_interrupt_in_the_middle_of_the_work_leaves_nothing_half_written() {
     }
     assert!(entries.len() < 400);
 }
+
+#[test]
+fn an_interrupted_bench_writes_nothing() {
+    let folder = folder();
+    let words = ["bench", "net", "-m", "tiny.safetensors", "-t", "1", "--seconds", "600", "--save", "kept.json"];
+    let (status, stderr) = interrupted(folder.path(), &words, "INT");
+    assert_eq!(status, Some(130), "{stderr}");
+    assert!(!folder.path().join("kept.json").exists());
+}

@@ -8,6 +8,7 @@
 //! a reader that closes the pipe early is no failure.
 
 mod arguments;
+mod bench;
 mod classify;
 mod context;
 mod convert;
@@ -20,6 +21,7 @@ mod guide;
 mod input;
 mod json;
 mod layers;
+mod machine;
 mod model;
 mod models;
 mod occlude;
@@ -81,6 +83,7 @@ enum Command {
     Occlude(occlude::Arguments),
     Convert(convert::Arguments),
     Models(models::Arguments),
+    Bench(bench::Arguments),
     Doctor(doctor::Arguments),
     Completions(generate::Completions),
     Man(generate::Man),
@@ -112,6 +115,9 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn run(command: &Command, context: &Context) -> anyhow::Result<Outcome> {
+    if !matches!(command, Command::Bench(_)) {
+        context.options.refuse_lists()?;
+    }
     match command {
         Command::Layers(a) => layers::run(a, context),
         Command::Classify(a) => classify::run(a, context),
@@ -120,6 +126,7 @@ fn run(command: &Command, context: &Context) -> anyhow::Result<Outcome> {
         Command::Occlude(a) => occlude::run(a, context),
         Command::Convert(a) => convert::run(a, context),
         Command::Models(a) => models::run(a, context),
+        Command::Bench(a) => bench::run(a, context),
         Command::Doctor(a) => doctor::run(a, context),
         Command::Completions(a) => generate::completions(a),
         Command::Man(a) => generate::man(a),

@@ -73,7 +73,7 @@ fn tensor<'a>(network: &Network, trace: &'a Trace, input: &'a Tensor, id: NodeId
 }
 
 /// `count` cells of `len`, spread by the golden ratio, so that every channel and border has its chance.
-fn sample(len: usize, count: usize) -> impl Iterator<Item = usize> {
+pub(super) fn sample(len: usize, count: usize) -> impl Iterator<Item = usize> {
     const GOLDEN: f64 = 0.618_033_988_749_895;
     (0..count.min(len)).map(move |i| ((i as f64 * GOLDEN).fract() * len as f64) as usize)
 }
@@ -125,7 +125,7 @@ impl<'a> Naive<'a> {
                 let first = at[0] / (out_channels / groups) * each;
                 let [kh, kw] = geometry.kernel;
                 let mut sum = bias.map_or(0.0, |b| self.weight(b, at[0]));
-                for (tap, [y, x]) in taps(geometry, self.x.shape, [at[1], at[2]]) {
+                for (tap, [y, x]) in taps(geometry, self.x.shape.size(), [at[1], at[2]]) {
                     for c in 0..each {
                         let w = self.weight(*weight, (at[0] * each + c) * kh * kw + tap);
                         sum += w * self.at(n, first + c, y, x);
@@ -139,7 +139,7 @@ impl<'a> Naive<'a> {
                 let products = x.iter().enumerate().map(|(i, &x)| self.weight(*weight, index(i)) * f64::from(x));
                 products.sum::<f64>() + bias.map_or(0.0, |b| self.weight(b, at[0]))
             }
-            Layer::MaxPool2d { geometry, .. } => taps(geometry, self.x.shape, [at[1], at[2]])
+            Layer::MaxPool2d { geometry, .. } => taps(geometry, self.x.shape.size(), [at[1], at[2]])
                 .map(|(_, [y, x])| self.at(n, at[0], y, x))
                 .fold(f64::NEG_INFINITY, f64::max),
             Layer::Lrn { size, alpha, beta, k } => {
@@ -162,10 +162,9 @@ impl<'a> Naive<'a> {
     }
 }
 
-/// The taps of output `at` that lie on the input, and where.
-fn taps(g: &Geometry, shape: Shape, at: [usize; 2]) -> impl Iterator<Item = (usize, [usize; 2])> {
+/// The taps of output `at` that lie on an input of `size`, and where.
+pub(super) fn taps(g: &Geometry, size: [usize; 2], at: [usize; 2]) -> impl Iterator<Item = (usize, [usize; 2])> {
     let Geometry { kernel, stride, dilation, pads } = *g;
-    let size = shape.size();
     (0..kernel[0] * kernel[1]).filter_map(move |tap| {
         let t = [tap / kernel[1], tap % kernel[1]];
         let place = [0, 1].map(|i| (at[i] * stride[i] + t[i] * dilation[i]).wrapping_sub(pads[i]));

@@ -6,7 +6,7 @@
 //! ```
 
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::error::{Error, Result};
 
@@ -66,27 +66,33 @@ pub struct Measured {
     pub stable: bool,
 }
 
-/// Runs `work` until its time is known. `progress` hears, after every run, which share of the effort is spent.
+/// Seconds that `work` takes.
+pub fn timed<E>(work: impl FnOnce() -> std::result::Result<(), E>) -> std::result::Result<f64, E> {
+    let start = Instant::now();
+    work()?;
+    Ok(start.elapsed().as_secs_f64())
+}
+
+/// Runs `work`, which gives the seconds that it took (so that it may do more than what is timed), until its time is
+/// known. `progress` hears, after every run, which share of the effort is spent.
 ///
 /// # Errors
 /// Those of `work`; [`Error::Cancelled`] where `progress` says stop.
 pub fn measure(
     effort: &Effort,
-    mut work: impl FnMut() -> Result<()>,
+    mut work: impl FnMut() -> Result<f64>,
     mut progress: impl FnMut(f64) -> ControlFlow<()>,
 ) -> Result<Measured> {
-    let mut timed = |share: f64| -> Result<f64> {
-        let start = Instant::now();
-        work()?;
-        let seconds = start.elapsed().as_secs_f64();
+    let mut run = |share: f64| -> Result<f64> {
+        let seconds = work()?;
         if progress(share.clamp(0.0, 1.0)).is_break() { Err(Error::Cancelled) } else { Ok(seconds) }
     };
-    let most = Duration::from_secs_f64(effort.seconds).as_secs_f64();
+    let most = effort.seconds.max(f64::MIN_POSITIVE);
     let mut warm = Samples::default();
     let mut stable = false;
     let start = Instant::now();
     while !stable && (warm.seconds.len() < 2 || start.elapsed().as_secs_f64() < most) {
-        warm.seconds.push(timed(0.0)?);
+        warm.seconds.push(run(0.0)?);
         stable = settled(&warm.seconds);
     }
     let mut samples = Samples::default();
@@ -96,7 +102,7 @@ pub fn measure(
         if runs >= effort.most.max(1) || (runs >= effort.least.max(1) && spent >= most) {
             return Ok(Measured { samples, warm_up: warm.seconds.len(), stable });
         }
-        samples.seconds.push(timed(spent / most)?);
+        samples.seconds.push(run(spent / most)?);
     }
 }
 
@@ -137,16 +143,16 @@ mod tests {
             &effort,
             || {
                 runs += 1;
-                Ok(())
+                Ok(1.0)
             },
             |_| ControlFlow::Continue(()),
         )
         .unwrap();
         assert_eq!((measured.samples.seconds.len(), measured.warm_up, runs), (7, 2, 9));
         let most = Effort { seconds: 10.0, least: 1, most: 3 };
-        let measured = measure(&most, || Ok(()), |_| ControlFlow::Continue(())).unwrap();
+        let measured = measure(&most, || Ok(1.0), |_| ControlFlow::Continue(())).unwrap();
         assert_eq!(measured.samples.seconds.len(), 3);
-        let stopped = measure(&effort, || Ok(()), |_| ControlFlow::Break(()));
+        let stopped = measure(&effort, || Ok(1.0), |_| ControlFlow::Break(()));
         assert!(matches!(stopped, Err(Error::Cancelled)));
         let failed = measure(&effort, || Err(Error::Invalid("no".into())), |_| ControlFlow::Continue(()));
         assert!(matches!(failed, Err(Error::Invalid(_))));

@@ -7,6 +7,8 @@ use clap::{ArgAction, Args, ValueEnum};
 use switchback_core::Level;
 use switchback_core::session::Algorithm;
 
+use super::failure::Failure;
+
 /// Accepted before and after the command alike.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
@@ -30,13 +32,13 @@ pub(crate) struct Options {
     #[arg(long, global = true, help_heading = MODEL)]
     pub(crate) no_mmap: bool,
 
-    /// Threads; default: what affinity and cgroup allow
-    #[arg(short, long, global = true, value_name = "N", value_parser = threads, help_heading = MACHINE)]
-    pub(crate) threads: Option<usize>,
+    /// Threads; default: what affinity and cgroup allow. `bench` takes a list, 1,2
+    #[arg(short, long, global = true, value_name = "N", value_delimiter = ',', value_parser = threads, help_heading = MACHINE)]
+    pub(crate) threads: Vec<usize>,
 
-    /// Which kernels run: auto, portable, avx2, avx512
-    #[arg(long, global = true, value_name = "LEVEL", value_parser = Level::from_str, help_heading = MACHINE)]
-    pub(crate) level: Option<Level>,
+    /// Which kernels run: auto, portable, avx2, avx512. `bench` takes a list, avx2,avx512
+    #[arg(long, global = true, value_name = "LEVEL", value_delimiter = ',', value_parser = Level::from_str, help_heading = MACHINE)]
+    pub(crate) level: Vec<Level>,
 
     /// Force a convolution algorithm where nothing but scores is asked for: auto, im2col, winograd, winograd2, winograd4, winograd6
     #[arg(long, global = true, value_name = "NAME", value_parser = Algorithm::from_str, help_heading = MACHINE)]
@@ -69,6 +71,18 @@ pub(crate) struct Options {
     /// More talk on stderr
     #[arg(short, long, global = true, action = ArgAction::Count, help_heading = TALK)]
     pub(crate) verbose: u8,
+}
+
+impl Options {
+    /// An error where a list was given to a command that does one thing at a time.
+    pub(crate) fn refuse_lists(&self) -> anyhow::Result<()> {
+        let what = match (self.threads.len(), self.level.len()) {
+            (2.., _) => "--threads",
+            (_, 2..) => "--level",
+            _ => return Ok(()),
+        };
+        Err(Failure::usage(format!("{what} is given several values: only bench takes a list")))
+    }
 }
 
 const MODEL: &str = "Model";

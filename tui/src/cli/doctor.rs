@@ -1,6 +1,6 @@
 //! `doctor`: what this machine and terminal offer, and whether a model is sound.
 
-mod machine;
+mod surroundings;
 
 use std::path::PathBuf;
 
@@ -20,7 +20,7 @@ use super::output::print;
 use super::progress::Meter;
 use super::sweep::print_json;
 use super::table::{bytes, grouped};
-use machine::Machine;
+use surroundings::Surroundings;
 
 /// What this machine and terminal offer; with MODEL, whether it is sound
 ///
@@ -40,7 +40,7 @@ struct Document {
     header: Option<Header>,
     version: &'static str,
     #[serde(flatten)]
-    machine: Machine,
+    surroundings: Surroundings,
     #[serde(skip_serializing_if = "Option::is_none")]
     check: Option<Check>,
 }
@@ -78,13 +78,13 @@ struct Memory {
 
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Outcome> {
     let path = model::positional(context, arguments.source.as_ref())?;
-    let machine = Machine::look(context);
+    let surroundings = Surroundings::look(context);
     let Some(path) = path else {
         if context.options.json {
-            let document = Document { header: None, version: env!("CARGO_PKG_VERSION"), machine, check: None };
+            let document = Document { header: None, version: env!("CARGO_PKG_VERSION"), surroundings, check: None };
             print_json(&document)?;
         } else {
-            print(machine.text().as_bytes())?;
+            print(surroundings.text().as_bytes())?;
         }
         return Ok(Outcome::Done);
     };
@@ -93,9 +93,9 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ou
     let outcome = if check.damaged.is_empty() { Outcome::Done } else { Outcome::Negative };
     if context.options.json {
         let (header, version) = (Some(opened.header()), env!("CARGO_PKG_VERSION"));
-        print_json(&Document { header, version, machine, check: Some(check) })?;
+        print_json(&Document { header, version, surroundings, check: Some(check) })?;
     } else {
-        print(format!("{}\n{}", machine.text(), text(&opened, &check)).as_bytes())?;
+        print(format!("{}\n{}", surroundings.text(), text(&opened, &check)).as_bytes())?;
     }
     Ok(outcome)
 }

@@ -67,18 +67,7 @@ impl Opened {
     }
 
     pub(crate) fn header(&self) -> Header {
-        let model = self.model();
-        Header {
-            model: About {
-                path: model.path.to_string_lossy().into_owned(),
-                name: name(model),
-                format: model.format,
-                input: self.input_shape(),
-                classes: self.network().classes(),
-                parameters: count::parameters(self.network()),
-            },
-            preprocess: self.preprocess.clone(),
-        }
+        Header::of(self.model(), self.preprocess.clone())
     }
 
     /// `squeezenet1.1 (onnx), caffe (known model: …)` for captions; safe to show.
@@ -87,8 +76,25 @@ impl Opened {
     }
 }
 
+impl Header {
+    pub(crate) fn of(model: &Model, preprocess: Chosen) -> Self {
+        let about = About {
+            path: model.path.to_string_lossy().into_owned(),
+            name: name(model),
+            format: model.format,
+            input: model.network.input_shape(),
+            classes: model.network.classes(),
+            parameters: count::parameters(&model.network),
+        };
+        Header { model: about, preprocess }
+    }
+}
+
 /// The file's name without its extension; not safe to show.
-fn name(model: &Model) -> String {
+pub(crate) fn name(model: &Model) -> String {
+    if model.format == "architecture" {
+        return model.path.to_string_lossy().into_owned();
+    }
     model.path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
@@ -126,8 +132,9 @@ pub(crate) fn positional<'a>(context: &'a Context, given: Option<&'a PathBuf>) -
 
 /// The instruction level and threads that the options ask for.
 pub(crate) fn cpu(context: &Context) -> Cpu {
-    let threads = context.options.threads.unwrap_or_else(default_threads);
-    Cpu { level: context.options.level.unwrap_or_else(Level::best), threads: Threads::new(threads) }
+    let threads = context.options.threads.first().copied().unwrap_or_else(default_threads);
+    let level = context.options.level.first().copied().unwrap_or_else(Level::best);
+    Cpu { level, threads: Threads::new(threads) }
 }
 
 /// What affinity and cgroup allow.

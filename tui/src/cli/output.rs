@@ -20,10 +20,13 @@ pub(crate) enum Format {
     Safetensors,
     Json,
     Csv,
+    Md,
+    Svg,
 }
 
 impl Format {
-    const ALL: [Format; 5] = [Format::Png, Format::Npy, Format::Safetensors, Format::Json, Format::Csv];
+    const ALL: [Format; 7] =
+        [Format::Png, Format::Npy, Format::Safetensors, Format::Json, Format::Csv, Format::Md, Format::Svg];
 
     /// Without the dot.
     pub(crate) fn extension(self) -> &'static str {
@@ -33,6 +36,8 @@ impl Format {
             Format::Safetensors => "safetensors",
             Format::Json => "json",
             Format::Csv => "csv",
+            Format::Md => "md",
+            Format::Svg => "svg",
         }
     }
 

@@ -235,6 +235,7 @@ impl Plan {
                 (json::text(&Whole { header, rest: document }) + "\n").into_bytes()
             }
             Format::Csv => result.table().csv().into_bytes(),
+            Format::Md | Format::Svg => unreachable!("no method offers it, so no target has it"),
         };
         target.write(&bytes)
     }

@@ -57,6 +57,32 @@ impl Table {
         out
     }
 
+    /// As a Markdown table whose columns line up.
+    pub(crate) fn markdown(&self) -> String {
+        let safe = |cell: &str| escape(cell).replace('|', "\\|");
+        let headings: Vec<String> = self.columns.iter().map(|c| safe(c.0)).collect();
+        let rows: Vec<Vec<String>> = self.rows.iter().map(|r| r.iter().map(|c| safe(c)).collect()).collect();
+        let wide = |i: usize| rows.iter().chain([&headings]).map(|r| columns_of(&r[i])).max().unwrap_or(0).max(3);
+        let widths: Vec<usize> = (0..self.columns.len()).map(wide).collect();
+        let rule = self.columns.iter().zip(&widths).map(|((_, align), &w)| match align {
+            Align::Left => "-".repeat(w),
+            Align::Right => "-".repeat(w - 1) + ":",
+        });
+        let mut out = String::new();
+        for row in [&headings, &rule.collect()].into_iter().chain(&rows) {
+            for (i, cell) in row.iter().enumerate() {
+                let space = " ".repeat(widths[i] - columns_of(cell));
+                match self.columns[i].1 {
+                    Align::Left => write!(out, "| {cell}{space} "),
+                    Align::Right => write!(out, "| {space}{cell} "),
+                }
+                .expect("writing to a string");
+            }
+            out.push_str("|\n");
+        }
+        out
+    }
+
     /// As RFC 4180 has it, headings first.
     pub(crate) fn csv(&self) -> String {
         let headings: Vec<String> = self.columns.iter().map(|c| c.0.to_owned()).collect();
@@ -114,6 +140,13 @@ mod tests {
         table.row(vec!["a\u{1b}".into(), "7".into()]);
         table.row(vec!["é".into(), "123".into()]);
         assert_eq!(table.text(), "name       n\na\\u{1b}    7\né        123\n");
+    }
+
+    #[test]
+    fn markdown_lines_up() {
+        let mut table = Table::new(&[("name", Align::Left), ("n", Align::Right)]);
+        table.row(vec!["a|b".into(), "7".into()]);
+        assert_eq!(table.markdown(), "| name |   n |\n| ---- | --: |\n| a\\|b |   7 |\n");
     }
 
     #[test]
