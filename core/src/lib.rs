@@ -39,4 +39,5 @@ pub use progress::Progress;
 pub use tensor::{Shape, Tensor};
 
 /// What the kernels need to know of the machine; re-exported so that front ends need not depend on the kernels.
+pub use switchback_kernels::conv2d::Conv2d;
 pub use switchback_kernels::{Cpu, Dtype, Geometry, Level, Threads, Window};

@@ -26,6 +26,7 @@ use crate::simd::{Simd, SimdOp};
 use micro::{MAX_MR, MAX_NR};
 use tiles::{Block, Operands, Spill};
 
+pub use micro::{TileSize, micro_kernel, micro_kernels};
 pub(crate) use micro::{MAX_NR as MAX_PANEL_WIDTH, Shape};
 pub(crate) use pack::Columns;
 pub use pack::PackedA;

@@ -54,7 +54,21 @@ fn a_named_architecture_is_measured_layer_by_layer() {
 fn a_model_file_is_swept_over_levels_threads_and_batches() {
     let folder = folder();
     let words = ["bench", "net", "-m", "tiny.safetensors", "--quick", "--json"];
-    let sweep = ["--threads", "1,2,1", "--level", "portable", "--batch", "1,3", "-o", "a.csv", "-o", "a.md"];
+    let sweep = [
+        "--threads",
+        "1,2,1",
+        "--level",
+        "portable",
+        "--batch",
+        "1,3",
+        "-o",
+        "a.csv",
+        "-o",
+        "a.md",
+        "-o",
+        "a.svg",
+        "--roofline",
+    ];
     let document = run_in(folder.path(), &[&words[..], &sweep].concat()).json();
     let runs = document["runs"].as_array().unwrap();
     let combinations: Vec<_> = runs.iter().map(|r| (r["threads"].as_u64(), r["batch"].as_u64())).collect();
@@ -71,6 +85,10 @@ fn a_model_file_is_swept_over_levels_threads_and_batches() {
     for text in ["# switchback bench net", "## whole networks", "## tiny, portable, 2 threads, batch 3", "| conv1 "] {
         assert!(markdown.contains(text), "{text} is missing in {markdown}");
     }
+    assert_eq!(markdown.matches("operations a byte\n").count(), 4, "a roofline each: {markdown}");
+    let svg = fs::read_to_string(folder.path().join("a.svg")).unwrap();
+    // Two convolutions each.
+    assert_eq!((svg.matches("<circle").count(), svg.matches("</svg>").count()), (4 * 2, 1), "{svg}");
 }
 
 #[test]
@@ -149,6 +167,49 @@ fn peaks_are_measured_by_level_and_place() {
 }
 
 #[test]
+fn products_are_measured_beside_matrixmultiply() {
+    let words = ["bench", "gemm", "--shape", "64x32x48,7x100x33", "--quick", "--json", "--threads", "1,2"];
+    let document = run(&[&words[..], &["--level", "portable"]].concat()).json();
+    let tiles = document["micro_kernels"].as_array().unwrap();
+    assert!(tiles.len() >= 4 && tiles.iter().all(|t| t["gflops"]["median"].as_f64() > Some(0.0)), "{tiles:?}");
+    let runs = document["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), 2 * 3 * 2, "shapes, engines, thread counts");
+    for run in runs {
+        assert!(run["relative_error"].as_f64() < Some(1e-5) && run["gflops"].as_f64() > Some(0.0), "{run}");
+        assert_eq!(run["level"].is_null(), run["engine"] == "matrixmultiply", "{run}");
+        assert!(run["milliseconds"]["samples"].as_array().unwrap().len() >= 3);
+    }
+    let ours = run(&["bench", "gemm", "--shape", "8x8x8", "--quick", "-t", "1", "--engine", "ours", "--format", "csv"]);
+    assert_eq!((ours.status, ours.text().lines().count()), (Some(0), 2), "{}{}", ours.text(), ours.stderr);
+}
+
+#[test]
+fn convolutions_are_measured_by_shape_or_network() {
+    let folder = folder();
+    let words = ["bench", "conv", "--quick", "--json", "--threads", "1", "--level", "portable"];
+    let with = |more: &[&str]| run_in(folder.path(), &[&words[..], more].concat());
+    let document = with(&["--shape", "3x20x20:8@5/2+1,8x9x9:4@1,4x9x9:4@3+1g4", "--batch", "1,2"]).json();
+    let runs = document["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), 6);
+    assert_eq!(runs[0]["output"], json!([8, 9, 9]));
+    assert_eq!(runs[0]["flops"], 2 * 8 * 81 * 75);
+    for run in runs {
+        assert!(run["relative_error"].as_f64() < Some(1e-5) && run["percent_of_peak"].as_f64() > Some(0.0), "{run}");
+    }
+    let shapes = |document: &Value| -> Vec<String> {
+        let runs = document["runs"].as_array().unwrap().iter();
+        runs.map(|r| r["shape"].as_str().unwrap().to_owned()).collect()
+    };
+    let tiny = ["3x8x8:4@3+1", "4x4x4:3@1"];
+    assert_eq!(shapes(&with(&["tiny.safetensors"]).json()), tiny);
+    assert_eq!(shapes(&with(&["-m", "tiny.safetensors"]).json()), tiny);
+    for wrong in ["3x20x20", "3x4x4:8@5", "3x8x8:4@3g2"] {
+        let refused = run_in(folder.path(), &["bench", "conv", "--shape", wrong]);
+        assert!(refused.status == Some(2) && refused.stderr.contains("--shape"), "{}", refused.stderr);
+    }
+}
+
+#[test]
 fn what_cannot_be_measured_is_said() {
     let folder = folder();
     let unknown = run_in(folder.path(), &["bench", "net", "vgg17", "--json"]).error();
@@ -164,6 +225,8 @@ fn what_cannot_be_measured_is_said() {
     assert!(list.status == Some(2) && list.stderr.contains("only bench takes a list"), "{}", list.stderr);
     for words in [
         &["bench", "net", "alexnet", "-o", "a.png"][..],
+        &["bench", "gemm", "--shape", "1x2"],
+        &["bench", "conv", "vgg17"],
         &["bench", "net", "alexnet", "--batch", "0"],
         &["bench", "net", "alexnet", "--seconds", "0"],
         &["bench", "net", "alexnet", "--noise", "x"],

@@ -3,8 +3,10 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use switchback_kernels::Cpu;
+use switchback_kernels::gemm;
+pub use switchback_kernels::gemm::{TileSize, micro_kernels};
 use switchback_kernels::peak;
+use switchback_kernels::{Cpu, Level};
 
 use super::samples::{Effort, Measured, Samples, measure, timed};
 use crate::error::Result;
@@ -55,6 +57,19 @@ pub fn read(cpu: &Cpu, bytes: usize, effort: &Effort, progress: impl FnMut(f64) 
     // Zeroed pages are all the same one until they are written to.
     cpu.threads.chunks_mut(&mut data, 1 << 20, |_, chunk| chunk.fill(1e-3));
     rate(effort, |rounds| peak::read(cpu, &data, rounds), progress)
+}
+
+/// Floating-point operations a second of the micro-kernel for `tile` alone, on one thread.
+///
+/// # Errors
+/// As [`multiply_adds`].
+pub fn micro_kernel(
+    level: Level,
+    tile: TileSize,
+    effort: &Effort,
+    progress: impl FnMut(f64) -> ControlFlow<()>,
+) -> Result<Rate> {
+    rate(effort, |rounds| gemm::micro_kernel(level, tile, rounds), progress)
 }
 
 fn rate(effort: &Effort, work: impl Fn(usize) -> u64, progress: impl FnMut(f64) -> ControlFlow<()>) -> Result<Rate> {

@@ -115,6 +115,11 @@ impl Convolution {
         Shape::new(self.conv.out_channels, self.out_size[0], self.out_size[1])
     }
 
+    /// As in [`algorithm`](crate::observe::algorithm).
+    pub fn algorithm(&self) -> &'static str {
+        if self.conv.geometry.kernel == [1, 1] { "gemm" } else { "im2col" }
+    }
+
     /// The filters, packed as they are before a network runs.
     pub fn pack(&self, cpu: &Cpu) -> PackedConv2d {
         pack(cpu, &self.conv, Weights::new(&self.weights, Dtype::F32), None)
@@ -124,7 +129,8 @@ impl Convolution {
     pub fn run(&mut self, cpu: &Cpu, packed: &PackedConv2d) {
         let input = Maps::new(&self.input, self.batch, self.conv.in_channels, self.size);
         let out = MapsMut::new(&mut self.out, self.batch, self.conv.out_channels, self.out_size);
-        conv2d(cpu, &self.conv, packed, Some(&self.bias), Activation::Relu, input, out);
+        let (conv, bias) = (&self.conv, Some(&self.bias[..]));
+        cpu.threads.inside(|| conv2d(cpu, conv, packed, bias, Activation::Relu, input, out));
     }
 
     /// As [`Gemm::check`].

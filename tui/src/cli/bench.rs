@@ -6,12 +6,16 @@
 //! ```
 
 mod compare;
+mod conv;
 mod figures;
+mod gemm;
 mod header;
 mod net;
 mod peak;
 mod report;
+mod rival;
 mod roof;
+mod roofline;
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -28,6 +32,8 @@ use super::progress::Meter;
 const EXAMPLES: &str = "\
 Examples:
   switchback bench peak
+  switchback bench gemm --shape 512x512x512 --threads 1,2
+  switchback bench conv resnet50 -o resnet50.svg
   switchback bench net vgg16 resnet50 --threads 1,2 --batch 1,8
   switchback bench net -m squeezenet1.1.onnx --level avx2,avx512 -o squeezenet.md -o squeezenet.json
   switchback bench net alexnet --save before.json      # … change something …
@@ -48,7 +54,11 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum What {
     Peak(peak::Arguments),
+    Gemm(gemm::Arguments),
+    Conv(conv::Arguments),
     Net(net::Arguments),
+    #[command(name = "matrixmultiply", hide = true)]
+    Rival(rival::Arguments),
 }
 
 /// Shared by all benches.
@@ -69,6 +79,10 @@ pub(crate) struct Common {
     /// Where the report goes instead of stdout: .md, .csv, .json (with raw samples) or .svg (the roofline); repeatable
     #[arg(short, long, value_name = "FILE")]
     output: Vec<PathBuf>,
+
+    /// Draw the roofline in text also where stdout is no terminal
+    #[arg(long)]
+    roofline: bool,
 
     /// Keep the figures, for --compare
     #[arg(long, value_name = "FILE")]
@@ -179,6 +193,9 @@ impl<'a> Jobs<'a> {
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Outcome> {
     match &arguments.what {
         What::Peak(a) => peak::run(a, context),
+        What::Gemm(a) => gemm::run(a, context),
+        What::Conv(a) => conv::run(a, context),
         What::Net(a) => net::run(a, context),
+        What::Rival(a) => rival::run(a, context),
     }
 }

@@ -24,6 +24,7 @@ use super::figures::{Figures, TIMES, WarmUp, optional, significant, times};
 use super::header::Header;
 use super::report::{Destination, Report, Section};
 use super::roof::{Bound, Roof, Roofs};
+use super::roofline::{Point, Roofline};
 use super::{Common, Jobs, cpus};
 use crate::cli::Outcome;
 use crate::cli::arguments::at_least_one;
@@ -127,15 +128,15 @@ struct Worst {
 }
 
 /// A network to be measured.
-struct Candidate {
-    model: Arc<Model>,
+pub(super) struct Candidate {
+    pub(super) model: Arc<Model>,
     header: model::Header,
     seed: Option<u64>,
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Outcome> {
     let common = &arguments.common;
-    let candidates = sources(arguments, context)?;
+    let candidates = sources(&arguments.networks, context)?;
     let destination = Destination::new(common, context, "bench net")?;
     let header = Header::look(context);
     let cpus = cpus(context);
@@ -165,13 +166,14 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ou
 }
 
 /// What is to be loaded: names are checked before anything runs.
-enum Source {
+pub(super) enum Source {
     Named(Name),
     File(Option<PathBuf>),
 }
 
-fn sources(arguments: &Arguments, context: &Context) -> anyhow::Result<Vec<Source>> {
-    if arguments.networks.is_empty() {
+/// The networks that are named, else the model of -m.
+pub(super) fn sources(networks: &[PathBuf], context: &Context) -> anyhow::Result<Vec<Source>> {
+    if networks.is_empty() {
         let path = model::path(context)?;
         if path.is_none() && switchback_weights::builtin().is_none() {
             let names: Vec<&str> = Name::ALL.iter().map(|n| n.as_str()).collect();
@@ -191,11 +193,11 @@ fn sources(arguments: &Arguments, context: &Context) -> anyhow::Result<Vec<Sourc
             Err(other) => Err(other.into()),
         }
     };
-    arguments.networks.iter().map(source).collect()
+    networks.iter().map(source).collect()
 }
 
 impl Source {
-    fn load(self, context: &Context) -> anyhow::Result<Candidate> {
+    pub(super) fn load(self, context: &Context) -> anyhow::Result<Candidate> {
         let (model, chosen, seed) = match self {
             Source::Named(name) => {
                 let seed = context.options.seed;
@@ -353,6 +355,14 @@ impl Run {
         format!("{} COMPUTES WRONG NUMBERS{worst}", self.title())
     }
 
+    fn roofline(&self) -> Roofline {
+        let point = |l: &Row| {
+            let intensity = l.flops as f64 / l.bytes.max(1) as f64;
+            Some(Point { label: l.name.clone(), intensity, gflops: l.gflops?, convolution: l.kind.starts_with("conv") })
+        };
+        Roofline { title: self.title(), roof: self.roof, points: self.layers.iter().filter_map(point).collect() }
+    }
+
     fn notes(&self) -> Vec<String> {
         let Self { milliseconds: ms, roof, check, warm_up, layers, .. } = self;
         let sum: f64 = layers.iter().map(|l| l.milliseconds).sum();
@@ -448,6 +458,7 @@ fn report(header: Header, runs: &[Run], failures: Vec<String>) -> Report {
     let document = Document { first: &runs[0], runs: if runs.len() > 1 { runs } else { &[] } };
     let mut report = Report::new("net", header, flat, &document);
     report.sections = sections;
+    report.rooflines = runs.iter().map(Run::roofline).collect();
     report.failures = failures;
     report
 }

@@ -8,7 +8,8 @@ use switchback_core::{Cpu, Level, Threads};
 use super::figures::{Figures, WarmUp};
 use super::header::Header;
 use super::report::{Destination, Report, Section};
-use super::roof::beyond_caches;
+use super::roof::{Roof, beyond_caches};
+use super::roofline::Roofline;
 use super::{Common, Jobs, unique};
 use crate::cli::Outcome;
 use crate::cli::context::Context;
@@ -133,6 +134,16 @@ fn places(machine: &Machine, quick: bool) -> Vec<(&'static str, usize)> {
     places
 }
 
+/// An empty roof for every level and thread count.
+fn rooflines(runs: &[Run]) -> Vec<Roofline> {
+    let memory = |threads: usize| runs.iter().find(|r| r.what == "DRAM" && r.threads == threads).map(|r| r.best);
+    let of = |r: &Run| {
+        let roof = Roof { gflops: r.best, gigabytes_per_second: memory(r.threads)? };
+        Some(Roofline { title: format!("{}, {} threads", r.level, r.threads), roof, points: Vec::new() })
+    };
+    runs.iter().filter(|r| r.bytes.is_none()).filter_map(of).collect()
+}
+
 fn report(header: Header, runs: Vec<Run>) -> Report {
     let columns = |unit: &'static str| {
         let right = |name| (name, Align::Right);
@@ -163,9 +174,11 @@ fn report(header: Header, runs: Vec<Run>) -> Report {
         flat.row(row(r));
         if r.bytes.is_none() { &mut compute } else { &mut memory }.row(row(r));
     }
+    let rooflines = rooflines(&runs);
     let mut report = Report::new("peak", header, flat, &Document { runs });
     let section = |title: &str, table| Section { title: title.into(), table, notes: Vec::new() };
     report.sections.push(section("multiply-adds in registers", compute));
     report.sections.push(section("reads", memory));
+    report.rooflines = rooflines;
     report
 }

@@ -9,6 +9,7 @@ use switchback_core::atomic;
 
 use super::compare::{self, Comparison};
 use super::header::Header;
+use super::roofline::{self, Roofline};
 use super::{Common, Form, levels, threads};
 use crate::cli::Outcome;
 use crate::cli::context::Context;
@@ -16,6 +17,11 @@ use crate::cli::failure::show;
 use crate::cli::json;
 use crate::cli::output::{Format, Target, print};
 use crate::cli::table::Table;
+use crate::terminal;
+
+/// Of a roofline in text.
+const MOST_COLUMNS: usize = 100;
+const ROOFLINE_ROWS: usize = 18;
 
 /// Where a report goes, checked before the work starts.
 pub(super) struct Destination<'a> {
@@ -28,7 +34,7 @@ pub(super) struct Destination<'a> {
 impl<'a> Destination<'a> {
     pub(super) fn new(common: &'a Common, context: &'a Context, command: &str) -> anyhow::Result<Self> {
         let inputs: Vec<&Path> = common.compare.iter().map(|p| p.as_path()).collect();
-        let formats = [Format::Md, Format::Csv, Format::Json];
+        let formats = [Format::Md, Format::Csv, Format::Json, Format::Svg];
         let targets = common
             .output
             .iter()
@@ -54,7 +60,8 @@ impl<'a> Destination<'a> {
             let text = match target.format {
                 Format::Csv => report.flat.csv(),
                 Format::Json => json::text(&document) + "\n",
-                _ => report.markdown(context),
+                Format::Svg => roofline::svg(&report.rooflines),
+                _ => report.markdown(context, common.roofline),
             };
             target.write(text.as_bytes())?;
             context.note(format!("wrote {}", show(&target.path)));
@@ -62,7 +69,7 @@ impl<'a> Destination<'a> {
         let form = if context.options.json { Form::Json } else { common.format };
         if targets.is_empty() || context.options.json {
             let text = match form {
-                Form::Md => report.markdown(context),
+                Form::Md => report.markdown(context, common.roofline || terminal::stdout_is_terminal()),
                 Form::Csv => report.flat.csv(),
                 Form::Json => json::text(&document) + "\n",
             };
@@ -98,6 +105,7 @@ pub(super) struct Report {
     flat: Table,
     document: Value,
     comparison: Option<Comparison>,
+    pub(super) rooflines: Vec<Roofline>,
     /// Wrong numbers; safe to show.
     pub(super) failures: Vec<String>,
 }
@@ -108,7 +116,16 @@ impl Report {
         let mut document = serde_json::to_value(document).expect("plain data turn into JSON");
         document["bench"] = json!(command);
         document["machine"] = serde_json::to_value(&header).expect("plain data turn into JSON");
-        Self { command, header, sections: Vec::new(), flat, document, comparison: None, failures: Vec::new() }
+        Self {
+            command,
+            header,
+            sections: Vec::new(),
+            flat,
+            document,
+            comparison: None,
+            rooflines: Vec::new(),
+            failures: Vec::new(),
+        }
     }
 
     fn document(&self) -> Value {
@@ -119,7 +136,7 @@ impl Report {
         document
     }
 
-    fn markdown(&self, context: &Context) -> String {
+    fn markdown(&self, context: &Context, draw: bool) -> String {
         let mut out = format!("# switchback bench {}\n\n", self.command);
         let levels: Vec<&str> = levels(context).iter().map(|l| l.name()).collect();
         let mut line = |text: String| writeln!(out, "{text}").expect("writing to a string");
@@ -131,6 +148,10 @@ impl Report {
         for section in self.sections.iter().chain(compared.as_ref()) {
             line(format!("\n## {}\n\n{}", section.title, section.table.markdown().trim_end()));
             section.notes.iter().for_each(|n| line(format!("\n{n}")));
+        }
+        for roofline in self.rooflines.iter().filter(|_| draw) {
+            let drawn = roofline::text(roofline, terminal::size()[0].min(MOST_COLUMNS), ROOFLINE_ROWS);
+            line(format!("\n```text\n{drawn}```"));
         }
         out
     }
