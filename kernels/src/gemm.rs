@@ -26,8 +26,8 @@ use crate::simd::{Simd, SimdOp};
 use micro::{MAX_MR, MAX_NR};
 use tiles::{Block, Operands, Spill};
 
-pub use micro::{TileSize, micro_kernel, micro_kernels};
 pub(crate) use micro::{MAX_NR as MAX_PANEL_WIDTH, Shape};
+pub use micro::{TileSize, micro_kernel, micro_kernels};
 pub(crate) use pack::Columns;
 pub use pack::PackedA;
 pub(crate) use tiles::{Output, multiply};
