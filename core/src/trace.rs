@@ -12,13 +12,15 @@ pub struct Keep {
     pub tensors: Vec<bool>,
     /// Node `i`'s pooling switches are kept (max-pools and global max-pools).
     pub switches: Vec<bool>,
+    /// Nobody compares patches of what is kept: it may be computed as for scores alone.
+    pub plain: bool,
 }
 
 impl Keep {
     /// These nodes' tensors, no switches.
     pub fn nodes(network: &Network, ids: &[NodeId]) -> Self {
-        let mut keep =
-            Self { tensors: vec![false; network.nodes().len()], switches: vec![false; network.nodes().len()] };
+        let none = vec![false; network.nodes().len()];
+        let mut keep = Self { tensors: none.clone(), switches: none, plain: false };
         for &id in ids {
             keep.tensors[id] = true;
         }
@@ -31,6 +33,7 @@ impl Keep {
             self.tensors[i] |= other.tensors[i];
             self.switches[i] |= other.switches[i];
         }
+        self.plain &= other.plain;
         self
     }
 
@@ -38,7 +41,8 @@ impl Keep {
     /// class scores and probabilities.
     pub fn traced(&self, network: &Network) -> bool {
         let answer = |id: NodeId| id == network.scores() || Some(id) == network.softmax();
-        self.switches.iter().any(|&s| s) || (0..self.tensors.len()).any(|id| self.tensors[id] && !answer(id))
+        !self.plain
+            && (self.switches.iter().any(|&s| s) || (0..self.tensors.len()).any(|id| self.tensors[id] && !answer(id)))
     }
 }
 

@@ -113,11 +113,11 @@ pub(super) fn text(roofline: &Roofline, columns: usize, rows: usize) -> String {
         }
     }
     let below: String = below.into_iter().collect();
-    writeln!(out, "{}   operations a byte", below.trim_end()).expect("writing to a string");
+    writeln!(out, "{}", below.trim_end()).expect("writing to a string");
     let Roof { gflops, gigabytes_per_second } = roofline.roof;
     writeln!(
         out,
-        "{:MARGIN$}{}: ● convolution, ○ product; roof {gflops:.0} GFLOP/s, {gigabytes_per_second:.1} GB/s",
+        "{:MARGIN$}{}: ● convolution, ○ product, over operations a byte; roof {gflops:.0} GFLOP/s, {gigabytes_per_second:.1} GB/s",
         "", roofline.title
     )
     .expect("writing to a string");
