@@ -115,7 +115,7 @@ impl Convolution {
         Shape::new(self.conv.out_channels, self.out_size[0], self.out_size[1])
     }
 
-    /// As in [`algorithm`](crate::observe::algorithm).
+    /// As in [`Observed::algorithm`](crate::observe::Observed).
     pub fn algorithm(&self) -> &'static str {
         if self.conv.geometry.kernel == [1, 1] { "gemm" } else { "im2col" }
     }
