@@ -11,7 +11,7 @@
 use std::time::Instant;
 
 use switchback_kernels::conv_pool2d::{ConvPool2d, Filters, conv_pool2d};
-use switchback_kernels::conv2d::Activation;
+use switchback_kernels::conv2d::{Activation, conv2d_add};
 use switchback_kernels::pointwise::{Pointwise, add_assign, affine, pointwise, pointwise_in_place};
 use switchback_kernels::view::Layout;
 use switchback_kernels::{Maps, MapsMut, avg_pool2d, conv_transpose2d, global_pool, linear, lrn, max_pool2d, softmax};
@@ -79,9 +79,9 @@ pub(crate) fn run(
         let start = observer.is_some().then(Instant::now);
         run.step(step, pool)?;
         if let (Some(observer), Some(start)) = (observer.as_deref_mut(), start) {
-            let Step { node, output, .. } = *step;
+            let Step { node, output, add, .. } = *step;
             let duration = start.elapsed();
-            observer(Observed { node, output, algorithm: run.algorithm(step), duration });
+            observer(Observed { node, output, add, algorithm: run.algorithm(step), duration });
         }
         for &storage in &step.free {
             pool.give(run.buffers[storage].take().expect("freed once, after it was written"));
@@ -182,7 +182,16 @@ impl Run<'_> {
                         let work = ConvPool2d { conv, filters, bias, activation, size, pool };
                         conv_pool2d(cpu, &work, input, out);
                     }
-                    _ => filters.conv2d(cpu, &conv, bias, activation, input, out),
+                    _ => match (step.add, filters) {
+                        (Some(other), Filters::Gemm(filters)) => {
+                            let mut out = out;
+                            if step.in_place.is_none() {
+                                pointwise(cpu, Pointwise::Copy, self.maps(other), out.reborrow());
+                            }
+                            conv2d_add(cpu, &conv, filters, bias, activation, input, out);
+                        }
+                        _ => filters.conv2d(cpu, &conv, bias, activation, input, out),
+                    },
                 }
             }
             Layer::ConvTranspose2d { .. } => {

@@ -13,6 +13,8 @@ pub struct Observed {
     pub node: NodeId,
     /// The node whose tensor came out: `node` itself, or the last layer that ran fused with it.
     pub output: NodeId,
+    /// The tensor that a sum fused with the layer added.
+    pub add: Option<NodeId>,
     /// How it was computed: `gemm`, `im2col`, `winograd2`, `winograd4`, `winograd6`, `rows`, `columns`, `direct`, or
     /// [`IN_PLACE`].
     pub algorithm: &'static str,
@@ -73,7 +75,7 @@ mod tests {
         assert!(steps <= whole && steps > whole / 2, "{steps:?} of {whole:?}");
         let ran = |name: &str| *seen.iter().find(|o| network.node(o.node).name == name).unwrap();
         assert_eq!(network.node(ran("conv1").output).name, "pool1", "a large convolution runs fused with its pool");
-        assert_eq!(network.node(ran("conv3_1/shortcut").output).name, "conv3_1/shortcut/norm");
+        assert_eq!(network.node(ran("conv3_1/shortcut").output).name, "conv3_1/relu", "sum and ReLU in the store");
         assert_eq!((ran("conv1").algorithm, ran("conv3_1/shortcut").algorithm), ("im2col", "gemm"));
         assert_eq!((ran("fc").algorithm, ran("pool5").algorithm), ("rows", "direct"));
         assert_eq!(seen.last().unwrap().output, network.scores());

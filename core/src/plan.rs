@@ -36,6 +36,8 @@ pub(crate) struct Step {
     pub(crate) node: NodeId,
     /// A following [`Layer::Affine`] that is folded into the filters.
     pub(crate) affine: Option<NodeId>,
+    /// A following [`Layer::Add`] runs in the store: the tensor that it adds, computed before.
+    pub(crate) add: Option<NodeId>,
     /// A following ReLU runs in the store.
     pub(crate) relu: bool,
     /// A following max-pool, whose switches nobody asks for, runs on bands of the convolution's maps.
@@ -89,11 +91,8 @@ impl Plan {
                 network.node(id).inputs.iter().for_each(|&i| needed[i] = true);
             }
         }
-        let graph = Graph { network, keep, needed };
-        let mut steps = graph.steps();
-        if !keep.traced(network) {
-            steps.iter_mut().for_each(|step| step.tile = tiles[step.node]);
-        }
+        let graph = Graph { network, keep, needed, plain: !keep.traced(network) };
+        let mut steps = graph.steps(tiles);
         let parts = graph.parts(&steps);
         let (storages, places) = graph.place(&mut steps, &parts);
         let mut plan = Self { steps, storages, places };
@@ -140,7 +139,7 @@ impl Plan {
     fn free_early(&mut self, network: &Network) {
         let mut last = vec![None; self.storages.len()];
         for (i, step) in self.steps.iter().enumerate() {
-            for &id in network.node(step.node).inputs.iter().chain([&step.output]) {
+            for &id in network.node(step.node).inputs.iter().chain(&step.add).chain([&step.output]) {
                 last[self.place(id).storage] = Some(i);
             }
         }
@@ -157,6 +156,8 @@ struct Graph<'a> {
     network: &'a Network,
     keep: &'a Keep,
     needed: Vec<bool>,
+    /// Not traced: what changes the order of sums may run.
+    plain: bool,
 }
 
 impl Graph<'_> {
@@ -171,9 +172,10 @@ impl Graph<'_> {
         consumers.next().filter(|_| !self.keep.tensors[id] && consumers.next().is_none())
     }
 
-    /// Chains of convolution, affine and ReLU become one step; every other node is a step of its own.
-    fn steps(&self) -> Vec<Step> {
+    /// Chains of convolution, affine, sum, ReLU and pool become one step; every other node is a step of its own.
+    fn steps(&self, tiles: &Tiles) -> Vec<Step> {
         let mut absorbed = vec![false; self.needed.len()];
+        let mut done = vec![false; self.needed.len()];
         let mut steps = Vec::new();
         for id in (0..self.needed.len()).filter(|&id| self.needed[id]) {
             if absorbed[id] || matches!(self.network.node(id).layer, Layer::Input { .. }) {
@@ -182,6 +184,7 @@ impl Graph<'_> {
             let mut step = Step {
                 node: id,
                 affine: None,
+                add: None,
                 relu: false,
                 pool: None,
                 tile: None,
@@ -197,6 +200,15 @@ impl Graph<'_> {
                 step.output = next;
                 absorbed[next] = true;
             }
+            step.tile = tiles[id].filter(|_| self.plain);
+            if let (Layer::Conv2d { .. }, None, true) = (layer, step.tile, self.plain)
+                && let Some((next, other)) = self.sum_after(step.output)
+                && done[other]
+            {
+                step.add = Some(other);
+                step.output = next;
+                absorbed[next] = true;
+            }
             if let (Layer::Conv2d { .. } | Layer::Linear { .. }, Some(next)) = (layer, self.sole_consumer(step.output))
                 && matches!(self.network.node(next).layer, Layer::Relu)
             {
@@ -207,15 +219,27 @@ impl Graph<'_> {
             if let (Layer::Conv2d { .. }, Some(next)) = (layer, self.sole_consumer(step.output))
                 && matches!(self.network.node(next).layer, Layer::MaxPool2d { .. })
                 && !self.keep.switches[next]
+                && step.add.is_none()
                 && self.network.node(step.output).shape.len() >= LARGE
             {
                 step.pool = Some(next);
                 step.output = next;
                 absorbed[next] = true;
             }
+            done[step.output] = true;
             steps.push(step);
         }
         steps
+    }
+
+    /// The sum of two that alone reads `id`, and what it adds to it.
+    fn sum_after(&self, id: NodeId) -> Option<(NodeId, NodeId)> {
+        let next = self.sole_consumer(id)?;
+        let node = self.network.node(next);
+        match (&node.layer, &node.inputs[..]) {
+            (Layer::Add, &[a, b]) if a != b => Some((next, if a == id { b } else { a })),
+            _ => None,
+        }
     }
 
     /// For tensors that only a concatenation reads: the concatenated tensor that they are written into, and at which
@@ -260,10 +284,23 @@ impl Graph<'_> {
         };
         join(&mut storages, &mut places, 0, Place { storage: 0, offset: 0 });
         let mut roots: Vec<Option<StorageId>> = vec![None; self.needed.len()];
+        let mut ran = vec![false; self.needed.len()];
         for step in steps {
             let node = self.network.node(step.node);
             let at = |id: NodeId| places[id].expect("inputs come before their consumers");
+            // The chain from the layer to the output: each is alone in reading the one before.
+            let mut id = step.node;
+            ran[id] = true;
+            while id != step.output {
+                id = self.consumers(id).next().expect("a fused chain ends at its output");
+                ran[id] = true;
+            }
             step.in_place = match node.layer {
+                // The convolution still reads its input while it writes.
+                Layer::Conv2d { .. } if parts[step.output].is_none() => step.add.filter(|&other| {
+                    let storage = at(other).storage;
+                    storage != at(node.inputs[0]).storage && self.last_reader(&storages[storage], storage, &ran)
+                }),
                 Layer::Add
                 | Layer::Relu
                 | Layer::LeakyRelu { .. }
@@ -274,7 +311,7 @@ impl Graph<'_> {
                 {
                     node.inputs.iter().copied().find(|&i| {
                         node.inputs.iter().filter(|&&j| j == i).count() == 1
-                            && self.last_reader(&storages[at(i).storage], at(i).storage, step.node)
+                            && self.last_reader(&storages[at(i).storage], at(i).storage, &ran)
                     })
                 }
                 _ => None,
@@ -297,11 +334,11 @@ impl Graph<'_> {
         (storages, places)
     }
 
-    /// Whether `node` may overwrite `storage`: nobody keeps it and everybody else who reads it is another name of it.
-    fn last_reader(&self, storage: &Storage, id: StorageId, node: NodeId) -> bool {
+    /// Whether `storage` may be overwritten: nobody keeps it and everybody who reads it has run, or is another name of it.
+    fn last_reader(&self, storage: &Storage, id: StorageId, ran: &[bool]) -> bool {
         id != 0
             && storage.kept.is_empty()
-            && storage.members.iter().all(|&m| self.consumers(m).all(|c| c == node || storage.members.contains(&c)))
+            && storage.members.iter().all(|&m| self.consumers(m).all(|c| ran[c] || storage.members.contains(&c)))
     }
 }
 
@@ -429,5 +466,37 @@ mod tests {
         assert_eq!(in_place(&[5]), [Some(2), Some(3), None]);
         assert_eq!(in_place(&[1, 5]), [None, Some(3), None]);
         assert_eq!(in_place(&[3, 5]), [Some(2), None, None]);
+    }
+
+    /// input ─ conv a ─ relu ─┬ conv b ─ conv c ─ add ─ relu ─ pool
+    ///                        └──────────────────┘
+    #[test]
+    fn the_sum_of_a_residual_block_runs_in_the_store() {
+        let spec =
+            |name: &str, layer: Layer, inputs: &[usize]| NodeSpec { name: name.into(), layer, inputs: inputs.into() };
+        let nodes = vec![
+            spec("input", Layer::Input { shape: Shape::new(2, 4, 4) }, &[]),
+            spec("a", conv(3), &[0]),
+            spec("a_relu", Layer::Relu, &[1]),
+            spec("b", conv(5), &[2]),
+            spec("c", conv(3), &[3]),
+            spec("add", Layer::Add, &[2, 4]),
+            spec("relu", Layer::Relu, &[5]),
+            spec("pool", Layer::GlobalAvgPool, &[6]),
+        ];
+        let net = Network::new(nodes, vec![7]).unwrap();
+        let fused = plan(&net, &[7]);
+        let last = fused.steps.iter().find(|s| s.node == 4).unwrap();
+        assert_eq!((last.add, last.relu, last.output, last.in_place), (Some(2), true, 6, Some(2)));
+        assert_eq!(fused.place(6), fused.place(2));
+        // A kept summand is copied, not overwritten; and a run that is traced sums in the layers' own order.
+        let keep = |plain| Keep { plain, ..Keep::nodes(&net, &[2, 7]) };
+        let tiles = vec![None; net.nodes().len()];
+        let copied = Plan::new(&net, &keep(true), &tiles);
+        let last = copied.steps.iter().find(|s| s.node == 4).unwrap();
+        assert_eq!((last.add, last.in_place), (Some(2), None));
+        assert!(copied.steps.iter().all(|s| !s.free.contains(&copied.place(2).storage)));
+        let traced = Plan::new(&net, &keep(false), &tiles);
+        assert!(traced.steps.iter().all(|s| s.add.is_none()));
     }
 }

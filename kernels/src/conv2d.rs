@@ -123,6 +123,23 @@ pub fn conv2d(
     input: Maps<'_>,
     out: MapsMut<'_>,
 ) {
+    run(cpu, conv, packed, Epilogue { accumulate: false, bias, relu: activation == Activation::Relu }, input, out);
+}
+
+/// The same on top of what `out` holds: out = act(out + conv(input) + bias), as a residual block ends.
+pub fn conv2d_add(
+    cpu: &Cpu,
+    conv: &Conv2d,
+    packed: &PackedConv2d,
+    bias: Option<&[f32]>,
+    activation: Activation,
+    input: Maps<'_>,
+    out: MapsMut<'_>,
+) {
+    run(cpu, conv, packed, Epilogue { accumulate: true, bias, relu: activation == Activation::Relu }, input, out);
+}
+
+fn run(cpu: &Cpu, conv: &Conv2d, packed: &PackedConv2d, epilogue: Epilogue<'_>, input: Maps<'_>, out: MapsMut<'_>) {
     assert_eq!(*conv, packed.conv, "the filters were packed for another convolution");
     assert_eq!(input.batch(), out.batch(), "images in and out");
     assert_eq!(input.channels(), conv.in_channels, "channels in");
@@ -132,7 +149,6 @@ pub fn conv2d(
         return;
     }
     let each = conv.in_channels / conv.groups;
-    let epilogue = Epilogue { accumulate: false, bias, relu: activation == Activation::Relu };
     if Im2col::reads_in_place(&conv.geometry, window, &input) {
         let taps = Im2col::taps(&conv.geometry, each, &input);
         let columns =

@@ -61,6 +61,14 @@ impl Case {
         let relu = forward(&cpu, Some(&bias), Activation::Relu, input);
         assert_bits(&what, &relu, &y.iter().map(|x| x.max(0.0)).collect::<Vec<_>>());
 
+        // On top of what is there: the same sums, begun with it.
+        let before = numbers(8, y.len());
+        let mut sum = before.clone();
+        let maps = MapsMut::new(&mut sum, batch, conv.out_channels, out);
+        conv2d::conv2d_add(&cpu, &conv, &packed, Some(&bias), Activation::Relu, input, maps);
+        let want: Vec<f32> = y.iter().zip(&before).map(|(y, b)| (y + b).max(0.0)).collect();
+        assert_close(&what, &sum, &want, conv.taps() + 2);
+
         assert_bits(&what, &forward(&Cpu::single(level), Some(&bias), Activation::None, input), &y);
         let last = forward(&cpu, Some(&bias), Activation::None, input.image_range(batch - 1, batch));
         assert_bits(&what, &last, &y[y.len() - conv.out_channels * cells..]);

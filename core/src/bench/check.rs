@@ -50,7 +50,8 @@ pub fn check(session: &Session, input: &Tensor, steps: &[Observed], cells: usize
         let Some(&from) = node.inputs.first() else { continue };
         let x = tensor(network, &trace, input, from);
         let out = trace.tensor(step.output).expect("every step's tensor is kept");
-        let Some(naive) = Naive::new(session, step, x) else { continue };
+        let add = step.add.map(|other| tensor(network, &trace, input, other));
+        let Some(naive) = Naive::new(session, step, x, add) else { continue };
         let (mut apart, mut whole) = (0.0, 0.0);
         for cell in sample(out.data.len(), cells) {
             let want = naive.cell(cell / out.shape.len(), place(out.shape, cell % out.shape.len()));
@@ -92,6 +93,8 @@ struct Naive<'a> {
     layer: &'a Layer,
     affine: Option<&'a Layer>,
     relu: bool,
+    /// What a sum that was fused with the layer added.
+    add: Option<&'a Tensor>,
     /// A pool that was fused with the layer, and the size of the maps that it reads.
     pool: Option<(&'a Geometry, [usize; 2])>,
     x: &'a Tensor,
@@ -99,7 +102,7 @@ struct Naive<'a> {
 
 impl<'a> Naive<'a> {
     /// `None` for layers that are not checked.
-    fn new(session: &'a Session, step: &Observed, x: &'a Tensor) -> Option<Self> {
+    fn new(session: &'a Session, step: &Observed, x: &'a Tensor, add: Option<&'a Tensor>) -> Option<Self> {
         let network = session.network();
         let layer = &network.node(step.node).layer;
         if !matches!(layer, Layer::Conv2d { .. } | Layer::Linear { .. } | Layer::MaxPool2d { .. } | Layer::Lrn { .. }) {
@@ -109,6 +112,10 @@ impl<'a> Naive<'a> {
         let (mut affine, mut relu, mut pool, mut id) = (None, false, None, step.output);
         while id != step.node {
             match &network.node(id).layer {
+                Layer::Add => {
+                    id = *network.node(id).inputs.iter().find(|&&i| Some(i) != step.add)?;
+                    continue;
+                }
                 Layer::Relu => relu = true,
                 fused @ Layer::Affine { .. } => affine = Some(fused),
                 Layer::MaxPool2d { geometry, .. } => pool = Some((geometry, network.node(step.node).shape.size())),
@@ -116,7 +123,7 @@ impl<'a> Naive<'a> {
             }
             id = network.node(id).inputs[0];
         }
-        Some(Self { session, layer, affine, relu, pool, x })
+        Some(Self { session, layer, affine, relu, add, pool, x })
     }
 
     fn weight(&self, id: crate::network::WeightId, i: usize) -> f64 {
@@ -168,13 +175,18 @@ impl<'a> Naive<'a> {
         if let Some(Layer::Affine { scale, shift }) = self.affine {
             sum = sum * self.weight(*scale, at[0]) + self.weight(*shift, at[0]);
         }
+        sum += self.add.map_or(0.0, |add| value(add, n, at));
         if self.relu { sum.max(0.0) } else { sum }
     }
 
     fn at(&self, n: usize, c: usize, y: usize, x: usize) -> f64 {
-        let Shape { h, w, .. } = self.x.shape;
-        f64::from(self.x.picture(n)[(c * h + y) * w + x])
+        value(self.x, n, [c, y, x])
     }
+}
+
+fn value(tensor: &Tensor, n: usize, [c, y, x]: [usize; 3]) -> f64 {
+    let Shape { h, w, .. } = tensor.shape;
+    f64::from(tensor.picture(n)[(c * h + y) * w + x])
 }
 
 /// The taps of output `at` that lie on an input of `size`, and where.
@@ -226,8 +238,8 @@ mod tests {
         let node = network.find("conv1").unwrap();
         let output = network.find("conv1/relu").unwrap();
         let x = Tensor { batch: 1, shape: network.input_shape(), data: vec![0.5; network.input_shape().len()] };
-        let step = Observed { node, output, algorithm: "im2col", duration: Default::default() };
-        let naive = Naive::new(&session, &step, &x).unwrap();
+        let step = Observed { node, output, add: None, algorithm: "im2col", duration: Default::default() };
+        let naive = Naive::new(&session, &step, &x, None).unwrap();
         let trace = session.run(&x, &Keep::nodes(network, &[output])).unwrap();
         let found = trace.tensor(output).unwrap();
         // A place whose neighbour differs: channel 3 is not channel 4.

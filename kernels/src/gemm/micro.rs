@@ -132,6 +132,12 @@ unsafe fn kernel<S: Simd, const MR: usize, const NV: usize>(simd: S, tile: &Tile
 unsafe fn body<S: Simd, const MR: usize, const NV: usize>(simd: S, tile: &Tile) {
     let zero = simd.splat(0.0);
     let mut acc = [[zero; NV]; MR];
+    // C is on its way from memory while the sums are made.
+    for i in 0..MR {
+        for v in 0..NV {
+            simd.prefetch_ptr(tile.c.wrapping_add(i * tile.stride + v * S::LANES));
+        }
+    }
     for k in 0..tile.k {
         // SAFETY: `a` holds `k · MR` floats and `b` `k · NV · LANES`, as the caller promised.
         let (a, b) = unsafe { (tile.a.add(k * MR), tile.b.add(k * NV * S::LANES)) };
