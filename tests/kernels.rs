@@ -6,6 +6,9 @@ mod conv_pool;
 mod convolution;
 #[path = "kernels/gemm.rs"]
 mod gemm;
+#[cfg(target_os = "linux")]
+#[path = "kernels/guard.rs"]
+mod guard;
 #[path = "kernels/linear.rs"]
 mod linear;
 #[path = "kernels/maps.rs"]
@@ -18,6 +21,9 @@ mod numbers;
 mod pointwise;
 #[path = "kernels/pooling.rs"]
 mod pooling;
+#[cfg(target_os = "linux")]
+#[path = "kernels/protected.rs"]
+mod protected;
 #[path = "kernels/simd.rs"]
 mod simd;
 #[path = "kernels/winograd.rs"]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-PACKAGES = ["numpy", "onnx", "onnxruntime", "openvino", "ncnn", "pnnx", "torch", "torchvision", "captum"]
+PACKAGES = ["numpy", "onnx", "onnxruntime", "openvino", "ncnn", "pnnx", "torch", "torchvision", "captum", "threadpoolctl"]
 
 
 def default_folder():

@@ -83,6 +83,66 @@ def networks(results):
     return "\n".join(text)
 
 
+def products(rows):
+    """GFLOP/s of matrix products, ours with packed weights beside the best rival."""
+    names = {"ours-packed": "Switchback, A packed", "ours": "Switchback", "matrixmultiply": "matrixmultiply", "gemm": "gemm",
+             "numpy": "OpenBLAS (NumPy)", "torch": "MKL (PyTorch)", "onednn": "oneDNN, packed"}
+    text = []
+    for threads in sorted({r["threads"] for r in rows}):
+        heads = ["ours packed / oneDNN packed", "ours / best other", *(f"{t} GFLOP/s" for t in names.values())]
+        text += [f"**Products M×K×N, {threads} thread{'s' * (threads > 1)}** (above 1 is faster)", "",
+                 "| shape | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
+        for r in (r for r in rows if r["threads"] == threads):
+            speed = r["gflops"]
+            plain = max(speed[e] for e in ("matrixmultiply", "gemm", "numpy", "torch"))
+            cells = [f"**{speed['ours-packed'] / speed['onednn']:.2f}**", f"**{speed['ours'] / plain:.2f}**"]
+            text.append(f"| {r['shape']} | " + " | ".join(cells + [f"{speed[e]:.0f}" for e in names]) + " |")
+        text.append("")
+    return "\n".join(text).rstrip()
+
+
+def attributions(rows):
+    """Projection and occlusion beside Captum."""
+    heads = ["projection, ours / Captum", "ours ms", "Captum ms", "relative L2", "occlusion, ours / Captum", "positions", "ours s",
+             "Captum s", "relative L2"]
+    text = ["**Projection and occlusion beside Captum** (ours is the whole command, Captum's the call alone)", "",
+            "| network, threads | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
+    for r in rows:
+        p, o = r["projection"], r["occlusion"]
+        captum = min(o["captum"].values())
+        cells = [f"**{p['ms']['ours'] / p['ms']['captum']:.2f}**", number(p["ms"]["ours"]), number(p["ms"]["captum"]),
+                 f"{p['error']:.1e}", f"**{o['ours'] / captum:.2f}**", str(o["positions"]), f"{o['ours'] / 1e3:.2f}",
+                 f"{captum / 1e3:.2f}", f"{o['error']:.1e}"]
+        text.append(f"| {r['name']}, {r['threads']} | " + " | ".join(cells) + " |")
+    return "\n".join(text)
+
+
+def full(raw):
+    """What benches/README.md shows."""
+    head = (f"{raw['date']}; {raw['machine']}.\n{raw['versions']}.\nf32, 224×224, random weights; "
+            f"the median of {raw['rounds']} rounds in turn. Below 1 Switchback is faster.")
+    kinds = (("networks", networks), ("products", products), ("attribute", attributions))
+    return "\n\n".join([head] + [table(raw[key]).rstrip() for key, table in kinds if raw.get(key)])
+
+
+def short(raw):
+    """What README.md shows: ours beside the best rival of each row."""
+    text = [f"{raw['date']}; {raw['machine']}. Milliseconds a batch, f32; the ratio is to the best of ONNX Runtime, OpenVINO, ncnn, PyTorch,",
+            "tract and rten, measured in turn in one run. [benches](benches/README.md) has the method and every engine.", ""]
+    rows = raw.get("networks", [])
+    kinds = sorted({(r["batch"], -r["threads"]) for r in rows})
+    text += ["| network | " + " | ".join(f"batch {b}, {-t} thread{'s' * (t < -1)}" for b, t in kinds) + " |", "|---" * (len(kinds) + 1) + "|"]
+    for name in dict.fromkeys(r["name"] for r in rows):
+        cells = []
+        for b, t in kinds:
+            engines = next((r["engines"] for r in rows if (r["name"], r["batch"], r["threads"]) == (name, b, -t)), {})
+            rival, least = best_rival(engines)
+            mine = engines.get("ours", {}).get("ms")
+            cells.append(f"**{mine / least:.2f}** ({number(mine)}; {TITLES[rival]} {number(least)})" if mine and least else "–")
+        text.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(text)
+
+
 def today():
     return datetime.date.today().isoformat()
 

@@ -6,6 +6,7 @@
     benches/rivals/run.py networks --only squeezenet1.1 --engines ours,ort,ncnn --threads 2 --batch 1 --rounds 5
     benches/rivals/run.py products         matrix products: ours, matrixmultiply, gemm, NumPy, PyTorch
     benches/rivals/run.py attribute        projection and occlusion beside Captum
+    benches/rivals/run.py table a.json …   only the tables, from results that --json wrote, put together
 
 `--dir` (or SWITCHBACK_RIVALS) names the scratch folder; without it that is in the user's cache. See ../README.md for the method.
 """
@@ -13,11 +14,13 @@
 import argparse
 import json
 import os
+import subprocess
 import sys
 import time
 
 import environment
 import networks
+import products
 import report
 
 NAMES = ("squeezenet1.1", "alexnet", "zfnet", "googlenet", "resnet18", "resnet50", "vgg16")
@@ -30,7 +33,8 @@ def listed(kind=str):
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", default="all", choices=["all", "setup", "networks", "products", "attribute"])
+    parser.add_argument("what", nargs="?", default="all", choices=["all", "setup", "networks", "products", "attribute", "table"])
+    parser.add_argument("files", nargs="*", help="of `table`: results that --json wrote")
     parser.add_argument("--dir", default=environment.default_folder(), help="the scratch folder")
     parser.add_argument("--only", type=listed(), default=list(NAMES), help="networks, parted by commas")
     parser.add_argument("--engines", type=listed(), default=ALL, help=f"of {','.join(ALL)},torch-cl,torch-compile")
@@ -39,6 +43,7 @@ def parse():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.5, help="of each engine in each round")
     parser.add_argument("--ours", default=environment.ROOT / "target/release/examples/time_forward", help="the built example")
+    parser.add_argument("--stride", type=int, default=8, help="of the occluding square")
     parser.add_argument("--json", help="writes every round here")
     parser.add_argument("--write", action="store_true", help="puts the tables into README.md and benches/README.md")
     return parser.parse_args()
@@ -64,6 +69,28 @@ def run_networks(env, args):
     return results
 
 
+def run_products(env, args):
+    # The last rounds hardly move the median: products are many and short.
+    return [row for threads in args.threads for row in products.compare(env, threads, min(args.rounds, 5), args.seconds / 2, log)]
+
+
+def run_attribute(env, args):
+    names = [n for n in args.only if n in ("alexnet", "zfnet", "vgg16")]
+    env.make_models(names)
+    program = environment.ROOT / "target" / "release" / "switchback"
+    rows = []
+    for name in names:
+        for threads in args.threads:
+            log(f"attribute {name}, {threads} thread(s)")
+            # VGG-16 takes minutes: a coarser grid, as the number of positions says.
+            stride = args.stride * 3 if name == "vgg16" else args.stride
+            command = [env.python, environment.HERE / "attribute.py", env.models, program, name, threads, stride, min(args.rounds, 5)]
+            done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, text=True, check=True)
+            rows.append(json.loads(done.stdout.splitlines()[-1]))
+            log(f"  {done.stdout.splitlines()[-1]}")
+    return rows
+
+
 def main():
     args = parse()
     env = environment.Environment(args.dir)
@@ -72,19 +99,25 @@ def main():
         environment.build_ours()
     if args.what == "setup":
         return
-    sections, raw = [], {"machine": report.machine(), "date": report.today()}
+    raw = {"machine": report.machine(), "versions": report.versions(env), "date": report.today(), "rounds": args.rounds}
+    if args.what == "table":
+        for file in args.files:
+            with open(file) as text:
+                for key, value in json.load(text).items():
+                    raw[key] = raw.get(key, []) + value if isinstance(value, list) else value
     if args.what in ("all", "networks"):
         raw["networks"] = run_networks(env, args)
-        sections.append(report.networks(raw["networks"]))
-    head = f"{report.today()}, {report.machine()}. {report.versions(env)}. f32, 224×224, random weights; median of {args.rounds} rounds in turn."
-    text = "\n\n".join([head, *sections])
-    print(text)
+    if args.what in ("all", "products"):
+        raw["products"] = run_products(env, args)
+    if args.what in ("all", "attribute"):
+        raw["attribute"] = run_attribute(env, args)
     if args.json:
         with open(args.json, "w") as file:
             json.dump(raw, file, indent=1)
+    print(report.full(raw))
     if args.write or args.what == "all":
-        for file in ("README.md", "benches/README.md"):
-            report.insert(environment.ROOT / file, text)
+        report.insert(environment.ROOT / "benches" / "README.md", report.full(raw))
+        report.insert(environment.ROOT / "README.md", report.short(raw))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,120 @@
+"""Projection and occlusion beside Captum: time and equality, on AlexNet, ZFNet and VGG-16 with random weights.
+
+    python attribute.py MODELS SWITCHBACK NETWORK THREADS STRIDE ROUNDS      prints one JSON object
+
+Projection: one unit of the last rectifier before the last pooling, Captum's `NeuronDeconvolution` against `switchback project
+--rule deconv --lrn jacobian --seed-value one` (Captum differentiates LRN and seeds with 1). Ours is the whole command, from start
+to written file; Captum's is the call alone, its libraries and the model long loaded.
+
+Occlusion: a 32×32 square of zeros in steps of STRIDE. Captum's map gives each pixel the mean, over the squares that cover it, of how
+much the probability falls; the same is made of our `--json` numbers and compared.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from captum.attr import NeuronDeconvolution, Occlusion
+
+from modules import as_module
+
+SIDE, SQUARE = 224, 32
+
+
+def relative(x, reference):
+    return float(np.linalg.norm((x - reference).ravel().astype(np.float64)) / np.linalg.norm(reference.ravel().astype(np.float64)))
+
+
+def timed(call):
+    start = time.perf_counter()
+    value = call()
+    return value, (time.perf_counter() - start) * 1e3
+
+
+class Case:
+    def __init__(self, models, program, name, threads):
+        torch.set_num_threads(threads)
+        self.program, self.threads = program, threads
+        self.model, self.input = Path(models) / f"{name}.onnx", Path(models) / "input.npy"
+        self.net = as_module(name)
+        self.x = torch.from_numpy(np.load(self.input))
+
+    def ours(self, command, *options):
+        run = [self.program, command, "-m", self.model, self.input, "--threads", self.threads, *options]
+        done = subprocess.run(list(map(str, run)), capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(done.stderr.strip())
+        return done.stdout
+
+    def last_rectifier(self):
+        """The strongest unit of the last ReLU before the last pooling: its layer and place."""
+        pool = max(i for i, (name, _) in enumerate(self.net.steps) if name.startswith("maxpool"))
+        layer, seen = self.net.steps[pool][1][0], {}
+        hook = self.net.layers[layer].register_forward_hook(lambda module, inputs, out: seen.update(out=out))
+        with torch.inference_mode():
+            self.net(self.x)
+        hook.remove()
+        return layer, tuple(int(i) for i in np.unravel_index(int(seen["out"].argmax()), seen["out"].shape)[1:])
+
+    def projection(self, rounds):
+        layer, (c, y, x) = self.last_rectifier()
+        deconv = NeuronDeconvolution(self.net, self.net.layers[layer])
+        with tempfile.TemporaryDirectory() as scratch:
+            file = Path(scratch) / "projection.npy"
+            options = ["-l", layer, "-c", c, "--at", f"{y},{x}", "--rule", "deconv", "--lrn", "jacobian", "--seed-value", "one",
+                       "-o", file]
+            times = {"captum": [], "ours": []}
+            for _ in range(rounds):
+                theirs, ms = timed(lambda: deconv.attribute(self.x, (c, y, x)))
+                times["captum"].append(ms)
+                times["ours"].append(timed(lambda: self.ours("project", *options))[1])
+            mine = np.load(file)
+        theirs = theirs.detach().numpy()[0]
+        whole = np.zeros_like(theirs)
+        if mine.shape == theirs.shape:
+            whole = mine
+        else:
+            raise RuntimeError(f"our projection is {mine.shape}, Captum's {theirs.shape}")
+        return {"layer": layer, "unit": [c, y, x], "ms": {k: statistics.median(v) for k, v in times.items()},
+                "error": relative(whole, theirs)}
+
+    def occlusion(self, stride, per_eval):
+        with torch.inference_mode():
+            label = int(self.net(self.x).argmax())
+        forward = torch.nn.Sequential(self.net, torch.nn.Softmax(1))
+        result = {"captum": {}}
+        for each in per_eval:
+            with torch.inference_mode():
+                theirs, ms = timed(lambda: Occlusion(forward).attribute(
+                    self.x, (3, SQUARE, SQUARE), (3, stride, stride), 0, target=label, perturbations_per_eval=each))
+            result["captum"][each] = ms
+        text, ms = timed(lambda: self.ours("occlude", "--class", label, "--size", SQUARE, "--stride", stride, "--json"))
+        answer = json.loads(text)
+        falls = answer["baseline"]["probability"] - np.array(answer["probability"])
+        sums, counts = np.zeros((SIDE, SIDE)), np.zeros((SIDE, SIDE))
+        for i in range(answer["rows"]):
+            for j in range(answer["columns"]):
+                square = np.s_[i * stride:i * stride + SQUARE, j * stride:j * stride + SQUARE]
+                sums[square] += falls[i, j]
+                counts[square] += 1
+        mine = sums / np.maximum(counts, 1)
+        result.update(positions=answer["rows"] * answer["columns"], ours=ms, ours_inside=answer["seconds"] * 1e3,
+                      error=relative(mine, theirs.numpy()[0, 0]))
+        return result
+
+
+def main(models, program, name, threads, stride, rounds):
+    case = Case(models, program, name, int(threads))
+    per_eval = [8] if name == "vgg16" else [1, 8, 32]
+    print(json.dumps({"name": name, "threads": int(threads), "projection": case.projection(int(rounds)),
+                      "occlusion": case.occlusion(int(stride), per_eval)}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
