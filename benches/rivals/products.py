@@ -1,7 +1,5 @@
 """Matrix products, ours and the rivals', in turn. A is packed before in ours-packed and onednn, as weights are in a network."""
 
-import statistics
-
 from environment import HERE
 from worker import Worker, in_turn
 
@@ -14,18 +12,17 @@ PYTHON = ["numpy", "torch", "onednn"]
 
 
 def compare(env, threads, rounds, seconds, log, shapes=SHAPES):
-    """[{"shape", "threads", "gflops": {contender: median of the rounds}}]"""
-    workers = {}
-    for names, command in ((RUST, [env.rust, "products", threads]), (PYTHON, [env.python, HERE / "products_worker.py", threads])):
-        worker = Worker(names[0], command)
-        workers.update(dict.fromkeys(names, worker))
+    """[{"shape", "threads", "gflops": {contender: the best round}}]: what slows a product of a few milliseconds is not its library."""
+    # A process for each: threads that wait for work would take the core from another library's in the same process.
+    workers = {name: Worker(name, [env.rust, "products", threads]) for name in RUST}
+    workers.update({name: Worker(name, [env.python, HERE / "products_worker.py", threads]) for name in PYTHON})
     rows = []
     for m, k, n in shapes:
         def ask(name):
             return 2e-6 * m * k * n / workers[name].ask(f"{name} {m} {k} {n} {seconds}")
-        speeds = {name: statistics.median(all) for name, all in in_turn(rounds, list(workers), ask).items()}
+        speeds = {name: max(all) for name, all in in_turn(rounds, list(workers), ask).items()}
         rows.append({"shape": f"{m}×{k}×{n}", "threads": threads, "gflops": speeds})
         log(f"{m}×{k}×{n}, {threads} thread(s): " + ", ".join(f"{name} {speed:.0f}" for name, speed in speeds.items()))
-    for worker in set(workers.values()):
+    for worker in workers.values():
         worker.close()
     return rows

@@ -42,6 +42,7 @@ def main(threads):
             c = c.to_dense().numpy().T if name == "onednn" else c
             error = np.abs(c - a.astype(np.float64) @ b).max()
             assert error < 1e-5 * k, f"{name}: off by {error}"
+            run()
             samples, start = [], time.perf_counter()
             while len(samples) < 3 or time.perf_counter() - start < float(numbers[3]):
                 one = time.perf_counter()

@@ -99,6 +99,8 @@ def main():
         environment.build_ours()
     if args.what == "setup":
         return
+    if not env.python.exists():
+        sys.exit(f"nothing is installed in {env.folder}: first run `{sys.argv[0]} setup`, or name the folder with --dir")
     raw = {"machine": report.machine(), "versions": report.versions(env), "date": report.today(), "rounds": args.rounds}
     if args.what == "table":
         for file in args.files:
