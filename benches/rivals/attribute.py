@@ -4,7 +4,7 @@
 
 Projection: one unit of the last rectifier before the last pooling, Captum's `NeuronDeconvolution` against `switchback project
 --rule deconv --lrn jacobian --seed-value one` (Captum differentiates LRN and seeds with 1). Ours is the whole command, from start
-to written file; Captum's is the call alone, its libraries and the model long loaded.
+to written file. Captum's is the call alone, its libraries and the model long loaded, and once more a whole program like ours.
 
 Occlusion: a 32×32 square of zeros in steps of STRIDE. Captum's map gives each pixel the mean, over the squares that cover it, of how
 much the probability falls; the same is made of our `--json` numbers and compared.
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,17 @@ from captum.attr import NeuronDeconvolution, Occlusion
 from modules import as_module
 
 SIDE, SQUARE = 224, 32
+warnings.filterwarnings("ignore")  # Captum tells of the hooks that it sets
+
+# A program that makes one projection and writes it, given a saved module.
+WHOLE = """
+import sys, numpy, torch
+from captum.attr import NeuronDeconvolution
+torch.set_num_threads(int(sys.argv[1]))
+net, x = torch.load(sys.argv[2], weights_only=False, mmap=True), torch.from_numpy(numpy.load(sys.argv[3]))
+unit = tuple(map(int, sys.argv[5:8]))
+numpy.save(sys.argv[8], NeuronDeconvolution(net, net.layers[sys.argv[4]]).attribute(x, unit).detach().numpy())
+"""
 
 
 def relative(x, reference):
@@ -69,20 +81,22 @@ class Case:
             file = Path(scratch) / "projection.npy"
             options = ["-l", layer, "-c", c, "--at", f"{y},{x}", "--rule", "deconv", "--lrn", "jacobian", "--seed-value", "one",
                        "-o", file]
-            times = {"captum": [], "ours": []}
+            saved, copy = Path(scratch) / "net.pt", Path(scratch) / "captum.npy"
+            torch.save(self.net, saved)
+            whole = [sys.executable, "-W", "ignore", "-c", WHOLE, self.threads, saved, self.input, layer, c, y, x, copy]
+            times = {"captum": [], "captum-whole": [], "ours": []}
             for _ in range(rounds):
+                run = lambda: subprocess.run(list(map(str, whole)), check=True, cwd=Path(__file__).parent)
+                times["captum-whole"].append(timed(run)[1])
                 theirs, ms = timed(lambda: deconv.attribute(self.x, (c, y, x)))
                 times["captum"].append(ms)
                 times["ours"].append(timed(lambda: self.ours("project", *options))[1])
             mine = np.load(file)
         theirs = theirs.detach().numpy()[0]
-        whole = np.zeros_like(theirs)
-        if mine.shape == theirs.shape:
-            whole = mine
-        else:
+        if mine.shape != theirs.shape:
             raise RuntimeError(f"our projection is {mine.shape}, Captum's {theirs.shape}")
         return {"layer": layer, "unit": [c, y, x], "ms": {k: statistics.median(v) for k, v in times.items()},
-                "error": relative(whole, theirs)}
+                "error": relative(mine, theirs)}
 
     def occlusion(self, stride, per_eval):
         with torch.inference_mode():
