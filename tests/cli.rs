@@ -9,6 +9,8 @@ mod bench;
 mod command;
 #[path = "cli/errors.rs"]
 mod errors;
+#[path = "cli/halves.rs"]
+mod halves;
 #[path = "cli/methods.rs"]
 mod methods;
 #[path = "cli/real.rs"]

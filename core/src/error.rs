@@ -65,12 +65,24 @@ pub enum Error {
     Model {
         /// Which file.
         path: PathBuf,
-        /// [`Error::Shape`], [`Error::Graph`], [`Error::NonFinite`] or [`Error::Overflow`].
+        /// [`Error::Shape`], [`Error::Graph`], [`Error::NonFinite`], [`Error::Half`] or [`Error::Overflow`].
         cause: Box<Error>,
     },
     /// NaN or infinity among the weights.
     #[error("weight \"{}\" of node \"{}\" holds {value} at element {index}: the file is damaged or was trained to nothing", escape(.weight), escape(.node))]
     NonFinite {
+        /// The node that reads it.
+        node: String,
+        /// The weight's name.
+        weight: String,
+        /// Which element.
+        index: usize,
+        /// What stands there.
+        value: f32,
+    },
+    /// A weight that no half float is near to.
+    #[error("weight \"{}\" of node \"{}\" holds {value} at element {index}, beyond the largest half float 65504: keep its weights as f32", escape(.weight), escape(.node))]
+    Half {
         /// The node that reads it.
         node: String,
         /// The weight's name.
@@ -165,9 +177,11 @@ impl Error {
     #[must_use]
     pub fn in_model(self, path: &Path) -> Error {
         match self {
-            Error::Shape { .. } | Error::Graph { .. } | Error::NonFinite { .. } | Error::Overflow { .. } => {
-                Error::Model { path: path.to_owned(), cause: Box::new(self) }
-            }
+            Error::Shape { .. }
+            | Error::Graph { .. }
+            | Error::NonFinite { .. }
+            | Error::Half { .. }
+            | Error::Overflow { .. } => Error::Model { path: path.to_owned(), cause: Box::new(self) },
             other => other,
         }
     }
@@ -182,6 +196,7 @@ impl Error {
             Error::Graph { .. } => "graph",
             Error::Model { cause, .. } => cause.kind(),
             Error::NonFinite { .. } => "non-finite",
+            Error::Half { .. } => "half",
             Error::Overflow { .. } => "overflow",
             Error::Layer { .. } => "layer",
             Error::Range { .. } => "range",

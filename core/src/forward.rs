@@ -200,9 +200,9 @@ impl Run<'_> {
                 let out = MapsMut::with_layout(data, layout);
                 conv_transpose2d::conv_transpose2d(cpu, &conv, filters, bias, self.maps(from(0)), out);
             }
-            Layer::Linear { weight, .. } => {
+            Layer::Linear { .. } => {
                 let linear = packed::linear(self.network, step.node);
-                let (weights, bias) = (packed.view(*weight), packed.bias(step.node)?);
+                let (weights, bias) = (packed.linear(step.node)?, packed.bias(step.node)?);
                 let y = &mut data[..batch * shape.len()];
                 linear::linear(cpu, &linear, weights, bias, activation, self.numbers(from(0)), y);
                 if !is_finite(y) {

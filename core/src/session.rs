@@ -5,7 +5,7 @@ pub(crate) mod packed;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use switchback_kernels::{Cpu, softmax};
+use switchback_kernels::{Cpu, Dtype, softmax};
 
 use crate::error::{Error, Result};
 use crate::forward::{self, Pool};
@@ -27,6 +27,18 @@ pub struct Options {
     pub max_memory: Option<u64>,
     /// How convolutions run where nothing but scores is asked for.
     pub algorithm: Algorithm,
+    /// What linear layers run from.
+    pub weights: LinearWeights,
+}
+
+/// What linear layers run from. They are bound by the memory that their weights are read from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LinearWeights {
+    /// The weights as they lie in the file.
+    #[default]
+    File,
+    /// Half floats: those of the file, or the nearest to its f32, made when they are first needed.
+    F16,
 }
 
 /// A model ready to run. Shared freely between threads.
@@ -55,7 +67,7 @@ impl Session {
     /// As [`Session::new`].
     pub fn with(model: Arc<Model>, cpu: Cpu, options: Options) -> Result<Self> {
         packed::check_sizes(&model).map_err(|e| e.in_model(&model.path))?;
-        let packed = Packed::new(Arc::clone(&model), cpu.clone());
+        let packed = Packed::new(Arc::clone(&model), cpu.clone(), options.weights == LinearWeights::F16);
         let tiles = algorithm::choose(&model, &cpu, options.algorithm);
         Ok(Self { model, cpu, options, tiles, packed, pools: Mutex::default() })
     }
@@ -78,6 +90,11 @@ impl Session {
     /// The limit that runs must stay within, in bytes.
     pub fn max_memory(&self) -> Option<u64> {
         self.options.max_memory
+    }
+
+    /// What linear layers run from.
+    pub fn weights(&self) -> LinearWeights {
+        self.options.weights
     }
 
     pub(crate) fn packed(&self) -> &Packed {
@@ -124,7 +141,7 @@ impl Session {
     }
 
     /// Estimate of the bytes that running `batch` pictures as far as `keep` asks takes beside the model file and the
-    /// input: packed filters, the most activations that live at one time, and kept switches.
+    /// input: packed filters, linear weights as halves, the most activations that live at one time, and kept switches.
     pub fn memory(&self, keep: &Keep, batch: usize) -> u64 {
         self.bytes(&Plan::new(self.network(), keep, &self.tiles), keep, batch)
     }
@@ -138,6 +155,9 @@ impl Session {
                 Layer::Conv2d { weight, .. } | Layer::ConvTranspose2d { weight, .. } => {
                     let packed = self.packed.view(weight).len() * size_of::<f32>();
                     Some(s.tile.map_or(packed, |tile| packed / 9 * tile.alpha() * tile.alpha()))
+                }
+                Layer::Linear { weight, .. } if self.packed.halves(weight) => {
+                    Some(self.packed.view(weight).len() * Dtype::F16.size())
                 }
                 _ => None,
             })

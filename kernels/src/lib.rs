@@ -12,6 +12,7 @@
 //! | [`avg_pool2d`], [`global_pool`] | average pooling, whole-map pooling, and their adjoints |
 //! | [`lrn`] | local response normalisation across channels, and its Jacobian |
 //! | [`linear`] | fully connected layers straight from (possibly unaligned, possibly half) weights |
+//! | [`half`] | f32 weights to f16 |
 //! | [`pointwise`], [`softmax`] | ReLU, leaky ReLU, clip, affine, add, concat; softmax and its logarithm |
 //! | [`peak`] | multiply-adds and reads that show what the machine can do at most |
 //! | [`mod@reference`] | the naive loop of every kernel: the oracle of tests and benches |
@@ -36,6 +37,7 @@ pub mod conv_transpose2d;
 pub mod gemm;
 pub mod geometry;
 pub mod global_pool;
+pub mod half;
 mod im2col;
 pub mod linear;
 pub mod lrn;

@@ -176,6 +176,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn load_f32_bytes(self, s: &[u8]) -> Self::F32;
     /// `LANES` little-endian IEEE half floats, at any alignment, widened.
     fn load_f16_bytes(self, s: &[u8]) -> Self::F32;
+    /// The nearest half floats, ties to even, little-endian, to the first 2 · `LANES` bytes of `s`, at any alignment.
+    fn store_f16_bytes(self, v: Self::F32, s: &mut [u8]);
     /// `LANES` bytes as the numbers 0 to 255.
     fn load_u8(self, s: &[u8]) -> Self::F32;
     /// Asks for the cache line that holds element `at` of `s`, which may lie beyond its end. A hint without effect.

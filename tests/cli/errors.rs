@@ -132,7 +132,7 @@ fn outputs_are_checked_before_the_work() {
 fn options_that_arrive_later_are_refused_by_name() {
     for (words, says) in [
         (&["models", "--algorithm", "fft"][..], "winograd4"),
-        (&["models", "--weights", "f16"], "convert --dtype f16"),
+        (&["models", "--weights", "bf16"], "try f32 or f16"),
         (&["models", "--level", "sse9"], "avx2"),
         (&["models", "--threads", "0"], "at least 1"),
         (&["models", "--max-memory", "lots"], "512M"),

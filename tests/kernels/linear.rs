@@ -1,6 +1,7 @@
 //! Fully connected layers in both layouts and types, at odd byte offsets, against f64 loops.
 
 use switchback_kernels::conv2d::Activation;
+use switchback_kernels::half::{f32_to_f16, to_f16};
 use switchback_kernels::linear::{Linear, linear, linear_backward};
 use switchback_kernels::view::f16_to_f32;
 use switchback_kernels::{Cpu, Dtype, Level, Threads, Weights, reference};
@@ -82,5 +83,41 @@ fn nan_stays_nan() {
         let mut y = [0.0; 3];
         linear(&Cpu::single(level), &l, Weights::new(&bytes, Dtype::F32), None, Activation::Relu, &[1.0; 20], &mut y);
         assert!(y[1].is_nan() && y[0] == 20.0 && y[2] == 20.0, "{level}: {y:?}");
+    }
+}
+
+#[test]
+fn singles_become_the_nearest_halves() {
+    // All exponents and a spread of mantissas, special numbers among them; more than one task.
+    let numbers: Vec<u32> = (0..600_013u32).map(|i| i.wrapping_mul(2_654_435_761)).collect();
+    let fits = |x: f32| !x.is_finite() || x.abs() < 65520.0;
+    let numbers: Vec<f32> = numbers.into_iter().map(f32::from_bits).filter(|&x| fits(x)).collect();
+    for level in Level::available() {
+        let cpu = Cpu { level, threads: Threads::new(2) };
+        for len in [0, 1, 7, 16, 33, numbers.len()] {
+            let bytes: Vec<u8> =
+                [0xff].into_iter().chain(numbers[..len].iter().flat_map(|x| x.to_le_bytes())).collect();
+            let mut halves = vec![0xa5; 2 * len + 1];
+            to_f16(&cpu, Weights::new(&bytes[1..], Dtype::F32), &mut halves[1..]).expect("all fit");
+            for (x, h) in numbers.iter().zip(halves[1..].chunks(2)) {
+                let (got, want) = (u16::from_le_bytes([h[0], h[1]]), f32_to_f16(*x));
+                assert_eq!(got, want, "{level} {x:e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_no_half_is_near_to_is_found() {
+    for level in Level::available() {
+        let cpu = Cpu { level, threads: Threads::new(2) };
+        for at in [0, 15, 31, 299_999, 300_001] {
+            let mut numbers = [f32::INFINITY, f32::NAN, 65519.0, -65519.0].repeat(75_000 + 1);
+            let weights = |numbers: &[f32]| numbers.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
+            let mut halves = vec![0; 2 * numbers.len()];
+            assert_eq!(to_f16(&cpu, Weights::new(&weights(&numbers), Dtype::F32), &mut halves), Ok(()));
+            numbers[at] = -65520.0;
+            assert_eq!(to_f16(&cpu, Weights::new(&weights(&numbers), Dtype::F32), &mut halves), Err(at), "{level}");
+        }
     }
 }

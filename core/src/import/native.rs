@@ -15,7 +15,7 @@ use std::io::Write;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use switchback_kernels::Dtype;
+use switchback_kernels::{Cpu, Dtype, Level, half};
 
 use crate::atomic;
 use crate::error::{Error, Result};
@@ -142,22 +142,24 @@ fn write_weight(path: &Path, file: &mut dyn Write, model: &Model, id: WeightId, 
     if view.dtype() == dtype {
         return file.write_all(view.bytes()).map_err(Error::io("write", path));
     }
+    let cpu = Cpu::single(Level::best());
     // A piece at a time: a model may be larger than the memory that is free.
     const PIECE: usize = 1 << 16;
     for from in (0..view.len()).step_by(PIECE) {
-        let numbers = view.range(from, (from + PIECE).min(view.len())).to_vec();
+        let piece = view.range(from, (from + PIECE).min(view.len()));
         let bytes: Vec<u8> = match dtype {
-            Dtype::F32 => numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Dtype::F32 => piece.to_vec().iter().flat_map(|x| x.to_le_bytes()).collect(),
             Dtype::F16 => {
-                if let Some(i) = numbers.iter().position(|x| half::f16::from_f32(*x).is_infinite()) {
-                    return Err(Error::Invalid(format!(
+                let mut halves = vec![0; 2 * piece.len()];
+                half::to_f16(&cpu, piece, &mut halves).map_err(|i| {
+                    Error::Invalid(format!(
                         "weight \"{}\" holds {} at element {}, beyond the largest half float 65504: convert with --dtype f32",
                         model.weights.name(id),
-                        numbers[i],
+                        piece.get(i),
                         from + i
-                    )));
-                }
-                numbers.iter().flat_map(|x| half::f16::from_f32(*x).to_le_bytes()).collect()
+                    ))
+                })?;
+                halves
             }
         };
         file.write_all(&bytes).map_err(Error::io("write", path))?;

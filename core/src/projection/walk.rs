@@ -122,10 +122,10 @@ impl Walk<'_> {
                 conv2d(self.cpu, &conv, filters, None, Activation::None, signal.maps(), below.maps_mut());
                 below
             }
-            Layer::Linear { weight, .. } => {
+            Layer::Linear { .. } => {
                 let mut below = blank();
                 let linear = packed::linear(self.network(), id);
-                linear_backward(self.cpu, &linear, packed.view(*weight), &signal.data, &mut below.data);
+                linear_backward(self.cpu, &linear, packed.linear(id)?, &signal.data, &mut below.data);
                 below
             }
             Layer::Affine { .. } => {

@@ -6,6 +6,7 @@
 //! | filters scaled, bias shifted | convolution with a batch normalisation folded in | the normalisation's node |
 //! | filters transformed | Winograd's convolution, with or without a normalisation | as the two above |
 //! | filters transposed | convolution on the way back; transposed convolution | the layer's node |
+//! | halves of linear weights | where a session is asked for them | the layer's node |
 //! | bias, scale, shift | widened, aligned copies | the node |
 //!
 //! Matrices of linear layers are never packed: the kernel reads them where they lie.
@@ -17,7 +18,7 @@ use switchback_kernels::conv2d::{Conv2d, PackedConv2d};
 use switchback_kernels::linear::Linear;
 use switchback_kernels::lrn::Lrn;
 use switchback_kernels::winograd::{self, PackedWinograd, Tile};
-use switchback_kernels::{Cpu, Weights, conv_transpose2d, conv2d};
+use switchback_kernels::{Cpu, Dtype, Weights, conv_transpose2d, conv2d, half};
 
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -32,19 +33,22 @@ struct Cells {
     transposed: OnceLock<PackedConvTranspose2d>,
     bias: OnceLock<Vec<f32>>,
     affine: OnceLock<(Vec<f32>, Vec<f32>)>,
+    halves: OnceLock<Vec<u8>>,
 }
 
 /// The weights of a model, prepared lazily for one level.
 pub(crate) struct Packed {
     model: Arc<Model>,
     cpu: Cpu,
+    /// Linear layers run from halves, whatever the file holds.
+    halve: bool,
     cells: Vec<Cells>,
 }
 
 impl Packed {
-    pub(crate) fn new(model: Arc<Model>, cpu: Cpu) -> Self {
+    pub(crate) fn new(model: Arc<Model>, cpu: Cpu, halve: bool) -> Self {
         let cells = model.network.nodes().iter().map(|_| Cells::default()).collect();
-        Self { model, cpu, cells }
+        Self { model, cpu, halve, cells }
     }
 
     /// Filters of a convolution, or of a transposed one on the way back; scaled by `affine` where that is folded in.
@@ -108,6 +112,33 @@ impl Packed {
             Ok((self.checked(id, scale)?.to_vec(), self.checked(id, shift)?.to_vec()))
         })?;
         Ok((scale, shift))
+    }
+
+    /// The weights that linear layer `id` runs from: as they lie in the file, or the nearest halves of them.
+    pub(crate) fn linear(&self, id: NodeId) -> Result<Weights<'_>> {
+        let Layer::Linear { weight, .. } = self.model.network.node(id).layer else {
+            unreachable!("asked of linear layers only")
+        };
+        let view = self.view(weight);
+        if !self.halves(weight) {
+            return Ok(view);
+        }
+        let halves = once(&self.cells[id].halves, || {
+            let mut halves = vec![0; 2 * view.len()];
+            half::to_f16(&self.cpu, view, &mut halves).map_err(|index| Error::Half {
+                node: self.model.network.node(id).name.clone(),
+                weight: self.model.weights.name(weight).to_owned(),
+                index,
+                value: view.get(index),
+            })?;
+            Ok(halves)
+        })?;
+        Ok(Weights::new(halves, Dtype::F16))
+    }
+
+    /// Whether a linear layer's `weight` is held a second time, as halves.
+    pub(crate) fn halves(&self, weight: WeightId) -> bool {
+        self.halve && self.view(weight).dtype() == Dtype::F32
     }
 
     /// A weight as it lies in the file.

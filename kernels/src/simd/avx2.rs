@@ -94,6 +94,13 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn store_f16_bytes(self, v: __m256, s: &mut [u8]) {
+        let p = s[..16].as_mut_ptr();
+        // SAFETY: the slice above checked that 16 bytes are there, and the store takes any alignment; the token proves F16C.
+        unsafe { _mm_storeu_si128(p.cast(), _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(v)) }
+    }
+
+    #[inline(always)]
     fn load_u8(self, s: &[u8]) -> __m256 {
         let p = s[..8].as_ptr();
         // SAFETY: the slice above checked that eight bytes are there, and the load takes any alignment; the token proves AVX2.

@@ -92,6 +92,13 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn store_f16_bytes(self, v: __m512, s: &mut [u8]) {
+        let p = s[..32].as_mut_ptr();
+        // SAFETY: the slice above checked that 32 bytes are there, and the store takes any alignment; the token proves AVX-512F.
+        unsafe { _mm256_storeu_si256(p.cast(), _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(v)) }
+    }
+
+    #[inline(always)]
     fn load_u8(self, s: &[u8]) -> __m512 {
         let p = s[..16].as_ptr();
         // SAFETY: the slice above checked that 16 bytes are there, and the load takes any alignment; the token proves AVX-512F.

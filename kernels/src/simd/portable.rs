@@ -4,6 +4,7 @@
 use wide::{f32x8, u32x8};
 
 use super::{Simd, SimdOp};
+use crate::half::f32_to_f16;
 
 /// The token of the portable level, which every machine has.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +80,13 @@ impl Simd for Portable {
             *lane = widen_half(u16::from_le_bytes([b[0], b[1]]));
         }
         f32x8::new(lanes)
+    }
+
+    #[inline(always)]
+    fn store_f16_bytes(self, v: f32x8, s: &mut [u8]) {
+        for (bytes, lane) in s[..16].chunks_exact_mut(2).zip(v.as_array()) {
+            bytes.copy_from_slice(&f32_to_f16(*lane).to_le_bytes());
+        }
     }
 
     #[inline(always)]

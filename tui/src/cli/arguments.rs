@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::{ArgAction, Args, ValueEnum};
 use switchback_core::Level;
-use switchback_core::session::Algorithm;
+use switchback_core::session::{Algorithm, LinearWeights};
 
 use super::failure::Failure;
 
@@ -44,9 +44,9 @@ pub(crate) struct Options {
     #[arg(long, global = true, value_name = "NAME", value_parser = Algorithm::from_str, help_heading = MACHINE)]
     pub(crate) algorithm: Option<Algorithm>,
 
-    /// How weights of linear layers are held: f32
+    /// What linear layers run from: f32 (as the model holds them), f16 (converted where the model holds f32)
     #[arg(long, global = true, value_name = "TYPE", value_parser = weight_type, help_heading = MACHINE)]
-    pub(crate) weights: Option<WeightType>,
+    pub(crate) weights: Option<LinearWeights>,
 
     /// Refuse, with the estimate, what would need more: 512M, 2G, a number of bytes
     #[arg(long, global = true, value_name = "BYTES", value_parser = memory, help_heading = MACHINE)]
@@ -123,18 +123,11 @@ pub(crate) enum Color {
 }
 
 /// `--weights`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WeightType {
-    F32,
-}
-
-fn weight_type(text: &str) -> Result<WeightType, String> {
+fn weight_type(text: &str) -> Result<LinearWeights, String> {
     match text {
-        "f32" => Ok(WeightType::F32),
-        "f16" => Err("this version does not turn linear weights into f16; \
-                      `switchback convert --dtype f16` makes a file that holds them so"
-            .into()),
-        _ => Err("try f32".into()),
+        "f32" => Ok(LinearWeights::File),
+        "f16" => Ok(LinearWeights::F16),
+        _ => Err("try f32 or f16".into()),
     }
 }
 
@@ -246,7 +239,8 @@ mod tests {
 
     #[test]
     fn what_arrives_later_is_refused_by_name() {
-        assert!(weight_type("f16").unwrap_err().contains("convert"));
+        assert_eq!(weight_type("f16"), Ok(LinearWeights::F16));
+        assert!(weight_type("bf16").unwrap_err().contains("f16"));
         assert_eq!("im2col".parse(), Ok(Algorithm::Im2col));
         assert_eq!("winograd".parse(), Ok(Algorithm::Winograd(None)));
         assert!("fft".parse::<Algorithm>().unwrap_err().contains("try auto"));

@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde::Serialize;
 use switchback_core::network::count;
 use switchback_core::preprocess::{Chosen, Preprocess};
-use switchback_core::session::{Options, Session};
+use switchback_core::session::{LinearWeights, Options, Session};
 use switchback_core::text::escape;
 use switchback_core::weights::mmap::Bytes;
 use switchback_core::{Cpu, Level, Model, Network, Shape, Threads, labels};
@@ -41,6 +41,9 @@ pub(crate) struct About {
 pub(crate) struct Header {
     pub(crate) model: About,
     pub(crate) preprocess: Chosen,
+    /// `f16` where linear layers were asked to run from halves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) weights: Option<&'static str>,
 }
 
 impl Opened {
@@ -67,7 +70,7 @@ impl Opened {
     }
 
     pub(crate) fn header(&self) -> Header {
-        Header::of(self.model(), self.preprocess.clone())
+        Header::of(self.model(), self.preprocess.clone(), self.session.weights())
     }
 
     /// `squeezenet1.1 (onnx), caffe (known model: …)` for captions; safe to show.
@@ -77,7 +80,7 @@ impl Opened {
 }
 
 impl Header {
-    pub(crate) fn of(model: &Model, preprocess: Chosen) -> Self {
+    pub(crate) fn of(model: &Model, preprocess: Chosen, weights: LinearWeights) -> Self {
         let about = About {
             path: model.path.to_string_lossy().into_owned(),
             name: name(model),
@@ -86,7 +89,7 @@ impl Header {
             classes: model.network.classes(),
             parameters: count::parameters(&model.network),
         };
-        Header { model: about, preprocess }
+        Header { model: about, preprocess, weights: (weights == LinearWeights::F16).then_some("f16") }
     }
 }
 
@@ -96,6 +99,15 @@ pub(crate) fn name(model: &Model) -> String {
         return model.path.to_string_lossy().into_owned();
     }
     model.path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// How sessions run, by the command line.
+pub(crate) fn options(context: &Context) -> Options {
+    Options {
+        max_memory: context.options.max_memory,
+        algorithm: context.options.algorithm.unwrap_or_default(),
+        weights: context.options.weights.unwrap_or_default(),
+    }
 }
 
 /// A preprocessing record in one line; safe to show.
@@ -193,8 +205,7 @@ pub(crate) fn open_on(context: &Context, path: Option<&Path>, cpu: Cpu) -> anyho
     context.detail(format!("preprocessing: {}", record(&preprocess)));
     let labels = labels::choose(context.options.labels.as_deref(), &model)?;
     context.detail(format!("kernels: {} on {} threads", cpu.level, cpu.threads.count()));
-    let options =
-        Options { max_memory: context.options.max_memory, algorithm: context.options.algorithm.unwrap_or_default() };
+    let options = options(context);
     let session = Session::with(Arc::new(model), cpu, options)?;
     Ok(Opened { session, preprocess, labels })
 }

@@ -150,7 +150,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ou
         let candidate = candidate.load(context)?;
         for cpu in &cpus {
             let roof = roofs.of(cpu, &mut jobs)?;
-            let session = Session::new(Arc::clone(&candidate.model), cpu.clone(), context.options.max_memory)?;
+            let session = Session::with(Arc::clone(&candidate.model), cpu.clone(), model::options(context))?;
             for &batch in &batches {
                 let run = one(&candidate, &session, batch, roof, common, &mut jobs)?;
                 if !run.check.passed {
@@ -212,7 +212,11 @@ impl Source {
                 (model, chosen, None)
             }
         };
-        Ok(Candidate { header: model::Header::of(&model, chosen), model: Arc::new(model), seed })
+        Ok(Candidate {
+            header: model::Header::of(&model, chosen, context.options.weights.unwrap_or_default()),
+            model: Arc::new(model),
+            seed,
+        })
     }
 }
 
