@@ -1,10 +1,16 @@
-//! The occlusion map of SqueezeNet 1.1 on one photograph against the golden one, at every level.
+//! Occlusion maps: SqueezeNet 1.1 on one photograph against the golden map at every level; windows against full passes
+//! on well-known networks and on random small graphs.
 #![allow(dead_code, unreachable_pub)]
 
 use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
 
-use switchback_core::Error;
-use switchback_core::occlusion::{Fill, Settings, occlude};
+use proptest::prelude::*;
+use switchback_core::architecture::{Name, build};
+use switchback_core::occlusion::{Fill, Heatmap, Method, Settings, occlude, occlude_by};
+use switchback_core::session::Session;
+use switchback_core::{Cpu, Error, Model, Tensor};
 use switchback_testdata::golden::{Golden, NAMES, sessions};
 
 fn settings(golden: &Golden) -> Settings {
@@ -49,4 +55,110 @@ fn a_cancel_is_heard() {
         if calls == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     assert!(matches!(result, Err(Error::Cancelled)) && calls == 2);
+}
+
+/// Numbers without a pattern, as an input.
+fn noise(session: &Session, seed: u64) -> Tensor {
+    let shape = session.network().input_shape();
+    let mut state = seed | 1;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    };
+    Tensor::single(shape, (0..shape.len()).map(|_| next()).collect())
+}
+
+/// Both methods, and how far they are apart at most: probabilities, and activities relative to the largest.
+fn both(session: &Session, input: &Tensor, settings: &Settings) -> ([Heatmap; 2], f32, f32) {
+    let run = |method| occlude_by(session, input, settings, method, &mut |_| ControlFlow::Continue(())).expect("a map");
+    let maps = [run(Method::Windows), run(Method::Whole)];
+    let [windows, whole] = &maps;
+    assert_eq!((windows.classes.clone(), windows.channel), (whole.classes.clone(), whole.channel));
+    let apart = whole.apart(windows);
+    (maps, apart.probability, apart.activity)
+}
+
+#[test]
+fn windows_give_what_full_passes_give() {
+    for name in [Name::AlexNet, Name::ZfNet, Name::ResNet18, Name::GoogLeNet, Name::SqueezeNet11] {
+        let session = Session::new(Arc::new(build(name, 7)), Cpu::new(2), None).expect("a session");
+        let fill = Fill::Constant(vec![0.5, -0.25, 0.0]);
+        let settings = Settings { size: 32, stride: 64, fill, classes: vec![0, 999], layer: None, channel: None };
+        let (maps, probability, activity) = both(&session, &noise(&session, 3), &settings);
+        assert!(probability <= 1e-5 && activity <= 1e-6, "{name}: {probability:e}, {activity:e}");
+        assert_eq!(maps[0].label, maps[1].label, "{name}");
+        let moved = maps[0].activity.iter().filter(|&&a| a != maps[0].baseline_activity).count();
+        assert!(moved > 0, "{name}: no square changes anything");
+    }
+}
+
+#[test]
+fn little_memory_takes_longer_but_gives_the_same_map() {
+    let model = Arc::new(build(Name::SqueezeNet11, 7));
+    let fill = Fill::Constant(vec![0.0; 3]);
+    let settings = Settings { size: 40, stride: 60, fill, classes: vec![1], layer: None, channel: None };
+    let map = |limit: Option<u64>| {
+        let session = Session::new(Arc::clone(&model), Cpu::new(1), limit).expect("a session");
+        occlude(&session, &noise(&session, 5), &settings, &mut |_| ControlFlow::Continue(())).expect("a map")
+    };
+    let free = map(None);
+    let mut last = free.peak_memory;
+    assert!(last > 0);
+    for limit in [40 << 20, 30 << 20, 16 << 20] {
+        let tight = map(Some(limit));
+        assert!(tight.peak_memory <= limit && tight.peak_memory <= last, "{} of {limit}", tight.peak_memory);
+        last = tight.peak_memory;
+        for (a, b) in tight.probability[0].iter().zip(&free.probability[0]) {
+            assert!((a - b).abs() <= 1e-6, "{limit}: {a}, {b}");
+        }
+    }
+}
+
+/// The golden graphs: little networks of everything that is imported, with branches, pads, ceil pools and dilations.
+fn graphs() -> Vec<(String, Session)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/graphs");
+    let mut names: Vec<_> = std::fs::read_dir(&folder)
+        .expect("the golden graphs are there")
+        .map(|e| e.expect("an entry").path())
+        .filter(|p| p.extension().is_some_and(|e| e == "onnx"))
+        .collect();
+    names.sort();
+    let open = |path: &Path| {
+        let model = Arc::new(Model::open(path, true).expect("a model"));
+        (path.display().to_string(), Session::new(model, Cpu::new(2), None).expect("a session"))
+    };
+    names.iter().map(|p| open(p)).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Any graph, square and stride; the map watched is that of any spatial layer.
+    #[test]
+    fn random_graphs_squares_and_strides(
+        which in any::<prop::sample::Index>(),
+        layer in any::<prop::sample::Index>(),
+        size in 1usize..9,
+        stride in 1usize..5,
+        seed in any::<u64>(),
+    ) {
+        thread_local! {
+            static GRAPHS: Vec<(String, Session)> = graphs();
+        }
+        GRAPHS.with(|graphs| -> Result<(), TestCaseError> {
+            let (name, session) = &graphs[which.index(graphs.len())];
+            let network = session.network();
+            let shape = network.input_shape();
+            let needed = network.ancestors(network.scores());
+            let spatial: Vec<usize> =
+                (0..needed.len()).filter(|&id| needed[id] && network.node(id).shape.is_spatial()).collect();
+            prop_assume!(!spatial.is_empty() && shape.h.min(shape.w) >= size);
+            let layer = Some(spatial[layer.index(spatial.len())]);
+            let fill = Fill::Noise { low: vec![-1.0; shape.c], high: vec![1.0; shape.c], seed };
+            let settings = Settings { size, stride, fill, classes: vec![0], layer, channel: None };
+            let (_, probability, activity) = both(session, &noise(session, seed), &settings);
+            prop_assert!(probability <= 1e-5 && activity <= 1e-5, "{}: {:e}, {:e}", name, probability, activity);
+            Ok(())
+        })?;
+    }
 }

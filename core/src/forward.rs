@@ -377,7 +377,7 @@ fn pad(pads: [usize; 4], value: f32, input: Maps<'_>, mut out: MapsMut<'_>) {
 }
 
 /// Neither NaN nor infinity among `data`; without an early exit, so that it runs on vectors.
-fn is_finite(data: &[f32]) -> bool {
+pub(crate) fn is_finite(data: &[f32]) -> bool {
     const EXPONENT: u32 = 0x7f80_0000;
     data.chunks(4096).all(|chunk| !chunk.iter().fold(false, |bad, x| bad | (x.to_bits() & EXPONENT == EXPONENT)))
 }

@@ -1,7 +1,28 @@
 //! Occlusion sensitivity (Zeiler & Fergus 2013, section 4.2): a square slides over the input, and for each place we
 //! note the class probability, the most probable label and the activity of one feature map.
+//!
+//! A square changes little, so little is computed: from one clean run, node by node, the window that each square can
+//! change (incremental inference, Nakandala et al. 2019).
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `clean` | the run without a square, and what its steps leave behind |
+//! | `patch` | a square's window at a node, and the maps around it |
+//! | `spread` | some squares, from node to node |
+//! | `columns` | linear layers by the columns that change |
+//! | `incremental` | chunks of squares on the threads, then the linear layers for all |
+//! | `whole` | full passes: the oracle, and the way out where there is little memory |
+
+mod clean;
+mod columns;
+mod incremental;
+mod patch;
+mod spread;
+mod whole;
 
 use std::ops::ControlFlow;
+
+use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::network::NodeId;
@@ -9,6 +30,9 @@ use crate::progress::Progress;
 use crate::session::Session;
 use crate::tensor::Tensor;
 use crate::trace::Keep;
+use clean::Clean;
+use incremental::Incremental;
+use whole::Whole;
 
 /// What the square is filled with, in the network's input space.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +92,8 @@ pub struct Heatmap {
     pub baseline_label: usize,
     /// Without a square: the sum over the map.
     pub baseline_activity: f32,
+    /// The most bytes that the sweep took at one time beside the model file, by count.
+    pub peak_memory: u64,
 }
 
 /// Default side of the square: round(side / 7) of the shorter input side, 32 at 224.
@@ -80,7 +106,20 @@ pub fn default_stride(side: usize) -> usize {
     ((side as f64 / 28.0).round() as usize).max(1)
 }
 
-/// Sweeps the square over picture 0 of `input`, whole forward passes in batches. `progress` may cancel.
+/// How the places of a square are computed. Both give the same map: bit for bit up to the last spatial layer, within
+/// rounding of the sums after it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// Only what each square can change, from one clean run.
+    #[default]
+    Windows,
+    /// A full pass for each place: the oracle.
+    Whole,
+}
+
+/// Sweeps the square over picture 0 of `input`. `progress` may cancel.
+///
+/// Where the clean run and one square do not fit the memory that is allowed, whole passes are made.
 ///
 /// # Errors
 /// [`Error::Invalid`] for a square that does not fit, a fill of another number of channels, or a network without a
@@ -90,6 +129,20 @@ pub fn occlude(
     session: &Session,
     input: &Tensor,
     settings: &Settings,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Heatmap> {
+    occlude_by(session, input, settings, Method::Windows, progress)
+}
+
+/// [`occlude`] by a given method.
+///
+/// # Errors
+/// As [`occlude`].
+pub fn occlude_by(
+    session: &Session,
+    input: &Tensor,
+    settings: &Settings,
+    method: Method,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Heatmap> {
     let network = session.network();
@@ -110,16 +163,21 @@ pub fn occlude(
             return Err(Error::Invalid("the network has no spatial layer before its scores: name one with -l".into()));
         }
     };
-    let keep = session.keep_scores().and(&Keep::nodes(network, &[layer]));
+    let asked = session.keep_scores().and(&Keep::nodes(network, &[layer]));
+    let all = clean::keep(session, &asked);
+    let fits = |keep: &Keep| session.max_memory().is_none_or(|limit| session.memory(keep, 1) <= limit);
+    let windows = method == Method::Windows && fits(&all);
+    let keep = if windows { &all } else { &asked };
 
-    let clean = session.run(&Tensor { batch: 1, shape: input.shape, data: input.picture(0).to_vec() }, &keep)?;
-    let probabilities = session.scores(&clean).probabilities.swap_remove(0);
+    let picture = Tensor { batch: 1, shape: input.shape, data: input.picture(0).to_vec() };
+    let trace = session.run(&picture, keep)?;
+    let probabilities = session.scores(&trace).probabilities.swap_remove(0);
     let baseline_label = argmax(&probabilities);
     let classes = if settings.classes.is_empty() { vec![baseline_label] } else { settings.classes.clone() };
     if let Some(&class) = classes.iter().find(|&&c| c >= probabilities.len()) {
         return Err(out_of_range("class", class, "the network".into(), probabilities.len(), "classes"));
     }
-    let maps = clean.tensor(layer).expect("kept");
+    let maps = trace.tensor(layer).expect("kept");
     let channel = match settings.channel {
         Some(channel) if channel >= maps.shape.c => {
             let of = format!("layer \"{}\"", network.node(layer).name);
@@ -137,50 +195,145 @@ pub fn occlude(
     let mut map = Heatmap {
         rows,
         columns,
-        probability: vec![Vec::with_capacity(total); classes.len()],
-        label: Vec::with_capacity(total),
-        activity: Vec::with_capacity(total),
+        probability: vec![vec![f32::NAN; total]; classes.len()],
+        label: vec![0; total],
+        activity: vec![f32::NAN; total],
         baseline_probability: classes.iter().map(|&c| probabilities[c]).collect(),
         baseline_label,
         baseline_activity: sum(maps.channel(0, channel)),
+        peak_memory: 0,
         classes,
         layer,
         channel,
     };
-    let batch = batch_size(session, &keep, total);
     let what = "positions";
     if progress(Progress { what, done: 0, total }).is_break() {
         return Err(Error::Cancelled);
     }
-    for first in (0..total).step_by(batch) {
-        let last = (first + batch).min(total);
-        let mut occluded = Tensor { batch: last - first, shape, data: input.picture(0).repeat(last - first) };
-        for (n, position) in (first..last).enumerate() {
-            let at = [position / columns * stride, position % columns * stride];
-            paint(&mut occluded, n, at, size, &square);
-        }
-        let trace = session.run(&occluded, &keep)?;
-        let maps = trace.tensor(layer).expect("kept");
-        for (n, probabilities) in session.scores(&trace).probabilities.into_iter().enumerate() {
-            for (row, &class) in map.probability.iter_mut().zip(&map.classes) {
-                row.push(probabilities[class]);
+    let whole = Whole { session, picture: &picture, keep: &asked, square: (size, &square), layer, channel };
+    let incremental = windows.then(|| {
+        let clean = Clean::new(session, keep, trace, (size, square.clone()), (layer, channel));
+        Incremental::new(clean, whole, session.memory(keep, 1))
+    });
+    let mut sweep = match incremental.flatten() {
+        Some(windows) => Sweep::Windows(Box::new(windows)),
+        None => Sweep::Whole(whole, Vec::new()),
+    };
+    let (mut done, mut known) = (0, 0);
+    while done < total {
+        let next = (done + sweep.batch()).min(total);
+        let corners: Vec<[usize; 2]> = (done..next).map(|p| [p / columns * stride, p % columns * stride]).collect();
+        sweep.push(&corners)?;
+        done = next;
+        if done == total || sweep.is_full() {
+            for answer in sweep.flush()? {
+                map.put(known, &answer);
+                known += 1;
             }
-            map.label.push(argmax(&probabilities));
-            map.activity.push(sum(maps.channel(n, channel)));
         }
-        if progress(Progress { what, done: last, total }).is_break() && last < total {
+        if progress(Progress { what, done, total }).is_break() && done < total {
             return Err(Error::Cancelled);
         }
     }
+    map.peak_memory = sweep.peak();
     Ok(map)
 }
 
-/// Pictures that run together: enough to keep matrix products wide, few enough for the memory that is allowed and for
-/// a cancel to be heard soon.
-fn batch_size(session: &Session, keep: &Keep, total: usize) -> usize {
-    const MOST: usize = 16;
-    let fits = |n: &usize| session.max_memory().is_none_or(|limit| session.memory(keep, *n) <= limit);
-    (1..=MOST.min(total)).rev().find(fits).unwrap_or(1)
+/// How far two maps of the same sweep are apart.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Apart {
+    /// The largest difference of a probability.
+    pub probability: f32,
+    /// The largest difference of an activity, relative to the largest activity.
+    pub activity: f32,
+    /// Places with another most probable class.
+    pub labels: usize,
+}
+
+impl Heatmap {
+    /// How far `other` is from this map; panics where the places are not the same.
+    pub fn apart(&self, other: &Heatmap) -> Apart {
+        assert_eq!(
+            (self.rows, self.columns, &self.classes),
+            (other.rows, other.columns, &other.classes),
+            "other sweeps"
+        );
+        let most = |a: &[f32], b: &[f32]| {
+            let difference = |(a, b): (&f32, &f32)| if a.to_bits() == b.to_bits() { 0.0 } else { (a - b).abs() };
+            // Not `max` alone: NaN must not pass for 0.
+            a.iter().zip(b).map(difference).fold(0.0, |m: f32, d| if d.is_nan() { f32::INFINITY } else { m.max(d) })
+        };
+        let probabilities = self.probability.iter().zip(&other.probability).map(|(a, b)| most(a, b));
+        let largest = self.activity.iter().fold(self.baseline_activity.abs(), |m, x| m.max(x.abs()));
+        Apart {
+            probability: probabilities.fold(0.0, f32::max),
+            activity: most(&self.activity, &other.activity) / if largest > 0.0 { largest } else { 1.0 },
+            labels: self.label.iter().zip(&other.label).filter(|(a, b)| a != b).count(),
+        }
+    }
+}
+
+/// What the network says to one square.
+struct Answer {
+    probabilities: Vec<f32>,
+    activity: f32,
+}
+
+impl Heatmap {
+    fn put(&mut self, position: usize, answer: &Answer) {
+        for (map, &class) in self.probability.iter_mut().zip(&self.classes) {
+            map[position] = answer.probabilities[class];
+        }
+        self.label[position] = argmax(&answer.probabilities);
+        self.activity[position] = answer.activity;
+    }
+}
+
+/// One method at work.
+enum Sweep<'a> {
+    Windows(Box<Incremental<'a>>),
+    Whole(Whole<'a>, Vec<Answer>),
+}
+
+impl Sweep<'_> {
+    /// Squares to hand over together.
+    fn batch(&self) -> usize {
+        match self {
+            Sweep::Windows(windows) => windows.batch(),
+            Sweep::Whole(whole, _) => whole.batch(),
+        }
+    }
+
+    fn push(&mut self, corners: &[[usize; 2]]) -> Result<()> {
+        match self {
+            Sweep::Windows(windows) => windows.push(corners)?,
+            Sweep::Whole(whole, answers) => answers.extend(whole.answers(corners)?),
+        }
+        Ok(())
+    }
+
+    /// Whether answers must be fetched before more squares come.
+    fn is_full(&self) -> bool {
+        match self {
+            Sweep::Windows(windows) => windows.is_full(),
+            Sweep::Whole(..) => true,
+        }
+    }
+
+    /// The answers to all squares since the last time, in order.
+    fn flush(&mut self) -> Result<Vec<Answer>> {
+        match self {
+            Sweep::Windows(windows) => windows.flush(),
+            Sweep::Whole(_, answers) => Ok(std::mem::take(answers)),
+        }
+    }
+
+    fn peak(&self) -> u64 {
+        match self {
+            Sweep::Windows(windows) => windows.peak(),
+            Sweep::Whole(whole, _) => whole.session.memory(whole.keep, whole.batch()),
+        }
+    }
 }
 
 /// Copies `square` over picture `n` with its top left corner at `[y, x]`.

@@ -97,6 +97,11 @@ impl Session {
         self.options.weights
     }
 
+    /// The steps of a run that keeps `keep`.
+    pub(crate) fn plan(&self, keep: &Keep) -> Plan {
+        Plan::new(self.network(), keep, &self.tiles)
+    }
+
     pub(crate) fn packed(&self) -> &Packed {
         &self.packed
     }
@@ -125,7 +130,7 @@ impl Session {
             let found = format!("{} × {} with {} numbers", input.batch, input.shape, input.data.len());
             return Err(Error::Input { input: "input".into(), expected: shape, found });
         }
-        let plan = Plan::new(self.network(), keep, &self.tiles);
+        let plan = self.plan(keep);
         if let Some(limit) = self.options.max_memory {
             let need = self.bytes(&plan, keep, input.batch);
             if need > limit {
@@ -143,7 +148,7 @@ impl Session {
     /// Estimate of the bytes that running `batch` pictures as far as `keep` asks takes beside the model file and the
     /// input: packed filters, linear weights as halves, the most activations that live at one time, and kept switches.
     pub fn memory(&self, keep: &Keep, batch: usize) -> u64 {
-        self.bytes(&Plan::new(self.network(), keep, &self.tiles), keep, batch)
+        self.bytes(&self.plan(keep), keep, batch)
     }
 
     fn bytes(&self, plan: &Plan, keep: &Keep, batch: usize) -> u64 {
@@ -184,21 +189,24 @@ impl Session {
         let of = |id: NodeId| trace.tensor(id).expect("the run kept scores and probabilities");
         let rows = |t: &Tensor| (0..t.batch).map(|n| t.picture(n).to_vec()).collect::<Vec<_>>();
         let scores = rows(of(self.network().scores()));
-        let mut probabilities = match self.network().softmax() {
-            Some(id) => rows(of(id)),
-            None => scores.clone(),
-        };
-        for row in &mut probabilities {
-            match self.network().softmax().map(|id| &self.network().node(id).layer) {
-                Some(Layer::LogSoftmax { .. }) => row.iter_mut().for_each(|p| *p = p.exp()),
-                Some(_) => {}
-                None => {
-                    let len = row.len();
-                    softmax::softmax(&self.cpu, row, len, 1);
-                }
+        let softmax = self.network().softmax().map(of);
+        let after = |n: usize| softmax.map(|t| t.picture(n));
+        let probabilities = scores.iter().enumerate().map(|(n, row)| self.probabilities(row, after(n))).collect();
+        Scores { scores, probabilities }
+    }
+
+    /// Probabilities from the scores and what the network's own softmax, if it has one, made of them.
+    pub(crate) fn probabilities(&self, scores: &[f32], softmax: Option<&[f32]>) -> Vec<f32> {
+        let mut row = softmax.unwrap_or(scores).to_vec();
+        match self.network().softmax().map(|id| &self.network().node(id).layer) {
+            Some(Layer::LogSoftmax { .. }) => row.iter_mut().for_each(|p| *p = p.exp()),
+            Some(_) => {}
+            None => {
+                let len = row.len();
+                softmax::softmax(&self.cpu, &mut row, len, 1);
             }
         }
-        Scores { scores, probabilities }
+        row
     }
 }
 

@@ -38,6 +38,12 @@ impl Conv2d {
         self.out_channels * self.taps()
     }
 
+    /// Filters packed for this convolution also serve `other`: only steps, dilation and pads may differ.
+    pub(crate) fn check_filters(&self, other: &Conv2d) {
+        let filters = |c: &Conv2d| (c.in_channels, c.out_channels, c.groups, c.geometry.kernel);
+        assert_eq!(filters(self), filters(other), "the filters were packed for another convolution");
+    }
+
     pub(crate) fn check(&self, weights: Weights<'_>) {
         let Self { in_channels, out_channels, groups, .. } = *self;
         assert!(groups > 0, "a convolution without groups");
@@ -92,6 +98,9 @@ pub fn pack(cpu: &Cpu, conv: &Conv2d, weights: Weights<'_>, scale: Option<&[f32]
 
 /// Computes every cell of `out.window()`. `input` must hold all cells that these read (`Geometry::input_window`).
 ///
+/// The filters may have been packed for other steps, dilation and pads: a piece of a map whose padding stands in it as
+/// zeros is a map without pads, and gives the same bits.
+///
 /// `bias` is one number an output channel; it and the activation are fused into the store. `input` and `out` are
 /// batches of the same number of images.
 ///
@@ -140,7 +149,7 @@ pub fn conv2d_add(
 }
 
 fn run(cpu: &Cpu, conv: &Conv2d, packed: &PackedConv2d, epilogue: Epilogue<'_>, input: Maps<'_>, out: MapsMut<'_>) {
-    assert_eq!(*conv, packed.conv, "the filters were packed for another convolution");
+    packed.conv.check_filters(conv);
     assert_eq!(input.batch(), out.batch(), "images in and out");
     assert_eq!(input.channels(), conv.in_channels, "channels in");
     assert_eq!(out.channels(), conv.out_channels, "channels out");

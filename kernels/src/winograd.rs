@@ -146,7 +146,8 @@ pub fn winograd(
     input: Maps<'_>,
     out: MapsMut<'_>,
 ) {
-    assert_eq!(*conv, packed.conv, "the filters were packed for another convolution");
+    packed.conv.check_filters(conv);
+    assert!(can(conv), "{conv:?} is no 3×3 convolution of stride 1");
     assert_eq!(input.batch(), out.batch(), "images in and out");
     assert_eq!(input.channels(), conv.in_channels, "channels in");
     assert_eq!(out.channels(), conv.out_channels, "channels out");

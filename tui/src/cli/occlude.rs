@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use switchback_core::occlusion::{self, Fill, Heatmap, Settings, default_size, default_stride};
+use switchback_core::occlusion::{self, Apart, Fill, Heatmap, Method, Settings, default_size, default_stride};
 use switchback_core::preprocess::Preprocess;
 use switchback_core::text::escape;
 use switchback_core::{NodeId, Shape, Tensor};
@@ -21,7 +21,7 @@ use super::output::{Array, Format};
 use super::progress::Meter;
 use super::project::check_channels;
 use super::sweep::{Artefact, Plan};
-use super::table::{Align, Table};
+use super::table::{Align, Table, bytes};
 
 /// Occlusion sensitivity: slide a square over the picture and map what is lost
 ///
@@ -61,9 +61,16 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILL", value_enum, default_value_t = FillName::Mean)]
     fill: FillName,
 
+    /// Also make a full pass for every place, and fail if the map is more than 0.00001 off
+    #[arg(long)]
+    verify: bool,
+
     #[command(flatten)]
     output: Output,
 }
+
+/// The most that a map may be off the full passes: a probability, and an activity relative to the largest.
+const TOLERANCE: f32 = 1e-5;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -104,13 +111,27 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ou
         let node = network.node(layer);
         check_channels(&[channel], node.shape, || format!("layer \"{}\"", node.name))?;
     }
-    plan.run(context, &opened, |loaded| {
+    let mut wrong = false;
+    let outcome = plan.run(context, &opened, |loaded| {
         let fill = fill(arguments.fill, context.options.seed, &opened.preprocess.record, loaded)?;
         let settings = Settings { size, stride, fill, classes: classes.clone(), layer, channel: arguments.channel };
         let start = Instant::now();
         let mut meter = Meter::new(context, "occlude");
         let map = occlusion::occlude(&opened.session, &loaded.tensor, &settings, &mut |p| meter.step(p))?;
         drop(meter);
+        let seconds = start.elapsed().as_secs_f64();
+        let mut verified = None;
+        if arguments.verify {
+            let start = Instant::now();
+            let mut meter = Meter::new(context, "verify");
+            let whole = Method::Whole;
+            let oracle =
+                occlusion::occlude_by(&opened.session, &loaded.tensor, &settings, whole, &mut |p| meter.step(p))?;
+            let apart = oracle.apart(&map);
+            let equal = apart.probability <= TOLERANCE && apart.activity <= TOLERANCE;
+            wrong |= !equal;
+            verified = Some(Verified { apart, equal, seconds: start.elapsed().as_secs_f64() });
+        }
         Ok(Occluded {
             opened: &opened,
             loaded: loaded.clone(),
@@ -119,9 +140,11 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ou
             fill: arguments.fill,
             seed: context.options.seed,
             map,
-            seconds: start.elapsed().as_secs_f64(),
+            seconds,
+            verified,
         })
-    })
+    })?;
+    Ok(if wrong { Outcome::Negative } else { outcome })
 }
 
 /// The square's contents in the network's input space.
@@ -174,6 +197,17 @@ pub(crate) struct Occluded<'a> {
     seed: u64,
     pub(crate) map: Heatmap,
     seconds: f64,
+    verified: Option<Verified>,
+}
+
+/// How far the map is off full passes.
+#[derive(Clone, Copy, Serialize)]
+pub(crate) struct Verified {
+    #[serde(flatten)]
+    apart: Apart,
+    equal: bool,
+    /// Of the full passes.
+    seconds: f64,
 }
 
 /// One number where one class was asked for, a list where several were.
@@ -209,6 +243,8 @@ pub(crate) struct Record {
     columns: usize,
     baseline: Baseline,
     seconds: f64,
+    peak_memory_bytes: u64,
+    verified: Option<Verified>,
 }
 
 #[derive(Serialize)]
@@ -277,6 +313,8 @@ impl Artefact for Occluded<'_> {
                 activity: map.baseline_activity,
             },
             seconds: self.seconds,
+            peak_memory_bytes: map.peak_memory,
+            verified: self.verified,
         }
     }
 
@@ -303,10 +341,18 @@ impl Artefact for Occluded<'_> {
         }
         let activity = format!("activity of {} · {}", node.name, map.channel);
         row(activity, map.baseline_activity, &map.activity, |x| format!("{x:.2}"));
+        let verified = self.verified.map_or_else(String::new, |Verified { apart, equal, seconds }| {
+            let verdict = if equal { "equal to" } else { "NOT equal to" };
+            let Apart { probability, activity, labels } = apart;
+            format!(
+                "{verdict} full passes ({seconds:.2} s): probabilities within {probability:.1e}, activities within \
+                 {activity:.1e}, {labels} other labels\n"
+            )
+        });
         let other = map.label.iter().filter(|&&l| l != map.baseline_label).count();
         format!(
             "{}: top-1 {} (class {})\n{}\n{}×{} places of a {}×{} square, stride {}, fill {}\nanother class wins at \
-             {other} of {} places · {:.2} s\n{}",
+             {other} of {} places · {:.2} s · {}\n{verified}{}",
             escape(&self.loaded.name),
             escape(self.opened.class_name(map.baseline_label)),
             map.baseline_label,
@@ -319,6 +365,7 @@ impl Artefact for Occluded<'_> {
             format!("{:?}", self.fill).to_lowercase(),
             map.label.len(),
             self.seconds,
+            bytes(map.peak_memory),
             table.text()
         )
     }
