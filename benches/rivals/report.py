@@ -126,9 +126,11 @@ def full(raw):
 
 def short(raw):
     """What README.md shows: ours beside the best rival of each row."""
-    text = [f"{raw['date']}; {raw['machine']}. Milliseconds a batch, f32; the ratio is to the best of ONNX Runtime, OpenVINO, ncnn, PyTorch,",
-            "tract and rten, measured in turn in one run. [benches](benches/README.md) has the method and every engine.", ""]
     rows = raw.get("networks", [])
+    ran = [TITLES[e] for e in TITLES if not e.startswith("ours") and any(e in r["engines"] for r in rows)]
+    text = [f"{raw['date']}; {raw['machine']}.",
+            f"Milliseconds a batch, f32; the ratio is to the best of {', '.join(ran)}, measured in turn in one run.",
+            "[benches](benches/README.md) has the method and every engine.", ""]
     kinds = sorted({(r["batch"], -r["threads"]) for r in rows})
     text += ["| network | " + " | ".join(f"batch {b}, {-t} thread{'s' * (t < -1)}" for b, t in kinds) + " |", "|---" * (len(kinds) + 1) + "|"]
     for name in dict.fromkeys(r["name"] for r in rows):
