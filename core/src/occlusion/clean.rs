@@ -43,16 +43,22 @@ pub(super) fn keep(session: &Session, asked: &Keep) -> Keep {
     let network = session.network();
     let mut keep = asked.clone();
     keep.tensors[0] = true;
-    for step in session.plan(asked).steps {
-        keep.tensors[step.output] = true;
-        if let Some(pool) = step.pool {
-            keep.tensors[network.node(pool).inputs[0]] = true;
+    loop {
+        let before = keep.clone();
+        for step in session.plan(&before).steps {
+            keep.tensors[step.output] = true;
+            if let Some(pool) = step.pool {
+                keep.tensors[network.node(pool).inputs[0]] = true;
+            }
+            if matches!(network.node(step.node).layer, Layer::Linear { .. }) {
+                keep.tensors[step.node] = true;
+            }
         }
-        if matches!(network.node(step.node).layer, Layer::Linear { .. }) {
-            keep.tensors[step.node] = true;
+        // What is kept runs for itself, so that other steps may come out.
+        if keep == before {
+            return keep;
         }
     }
-    keep
 }
 
 impl<'a> Clean<'a> {
