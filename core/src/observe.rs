@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use switchback_kernels::winograd::Tile;
 
-use crate::network::{Layer, NodeId};
+use crate::network::{Layer, Network, NodeId};
 
 /// One step of a run: a layer, with whatever ran fused behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,22 @@ pub struct Observed {
     pub algorithm: &'static str,
     /// How long it took.
     pub duration: Duration,
+}
+
+impl Observed {
+    /// The nodes that ran as this one step, from [`Observed::node`] to [`Observed::output`].
+    pub fn chain(&self, network: &Network) -> Vec<NodeId> {
+        let mut chain = vec![self.output];
+        let mut id = self.output;
+        while id != self.node {
+            // A sum has its other input from elsewhere.
+            let mut inputs = network.node(id).inputs.iter();
+            id = *inputs.find(|&&i| Some(i) != self.add).expect("a step is a chain of nodes");
+            chain.push(id);
+        }
+        chain.reverse();
+        chain
+    }
 }
 
 /// Called after every step of an observed run, on the thread that runs it.
@@ -79,5 +95,10 @@ mod tests {
         assert_eq!((ran("conv1").algorithm, ran("conv3_1/shortcut").algorithm), ("im2col", "gemm"));
         assert_eq!((ran("fc").algorithm, ran("pool5").algorithm), ("rows", "direct"));
         assert_eq!(seen.last().unwrap().output, network.scores());
+        // A sum runs with the convolution that comes last, whichever side of it that is.
+        let last = |name: &str| network.node(*ran(name).chain(network).last().unwrap()).name.as_str();
+        assert_eq!((last("conv2_1/conv2"), last("conv3_1/shortcut")), ("conv2_1/relu", "conv3_1/relu"));
+        let all: Vec<NodeId> = seen.iter().flat_map(|o| o.chain(network)).collect();
+        assert_eq!(all.len(), network.nodes().len() - 1, "every node but the input ran once");
     }
 }

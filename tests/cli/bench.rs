@@ -51,6 +51,20 @@ fn a_named_architecture_is_measured_layer_by_layer() {
 }
 
 #[test]
+fn sums_are_fused_and_halves_are_read() {
+    let words = ["bench", "net", "resnet18", "alexnet", "--quick", "--json", "-t", "2", "--weights", "f16"];
+    let document = run(&words).json();
+    let runs = document["runs"].as_array().unwrap();
+    runs.iter().for_each(is_a_run);
+    let layers = |i: usize| runs[i]["layers"].as_array().unwrap();
+    let ends = |name: &Value| name.as_str().unwrap().ends_with("/add");
+    let sums = layers(0).iter().filter(|l| l["fused"].as_array().unwrap().iter().any(ends));
+    assert_eq!(sums.count(), 8, "every residual sum runs in a convolution's store: {:?}", layers(0));
+    let fc6 = layers(1).iter().find(|l| l["name"] == "fc6").unwrap();
+    assert!(fc6["bytes"].as_u64() < Some(2 * 9216 * 4096 + 100_000), "half floats are read: {fc6}");
+}
+
+#[test]
 fn a_model_file_is_swept_over_levels_threads_and_batches() {
     let folder = folder();
     let words = ["bench", "net", "-m", "tiny.safetensors", "--quick", "--json"];
@@ -203,6 +217,10 @@ fn convolutions_are_measured_by_shape_or_network() {
     let tiny = ["3x8x8:4@3+1", "4x4x4:3@1"];
     assert_eq!(shapes(&with(&["tiny.safetensors"]).json()), tiny);
     assert_eq!(shapes(&with(&["-m", "tiny.safetensors"]).json()), tiny);
+    for algorithm in ["im2col", "winograd4"] {
+        let forced = with(&["--shape", "16x20x20:16@3+1", "--algorithm", algorithm]).json();
+        assert_eq!(forced["runs"][0]["algorithm"], algorithm);
+    }
     for wrong in ["3x20x20", "3x4x4:8@5", "3x8x8:4@3g2"] {
         let refused = run_in(folder.path(), &["bench", "conv", "--shape", wrong]);
         assert!(refused.status == Some(2) && refused.stderr.contains("--shape"), "{}", refused.stderr);

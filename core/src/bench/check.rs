@@ -2,9 +2,11 @@
 //! the layer really had.
 
 use switchback_kernels::Geometry;
+use switchback_kernels::half::f32_to_f16;
+use switchback_kernels::view::f16_to_f32;
 
 use crate::error::Result;
-use crate::network::{Layer, Network, NodeId};
+use crate::network::{Layer, Network, NodeId, WeightId};
 use crate::observe::Observed;
 use crate::session::Session;
 use crate::tensor::{Shape, Tensor};
@@ -108,26 +110,27 @@ impl<'a> Naive<'a> {
         if !matches!(layer, Layer::Conv2d { .. } | Layer::Linear { .. } | Layer::MaxPool2d { .. } | Layer::Lrn { .. }) {
             return None;
         }
-        // The fused chain, from its end back to the layer itself.
-        let (mut affine, mut relu, mut pool, mut id) = (None, false, None, step.output);
-        while id != step.node {
+        let (mut affine, mut relu, mut pool) = (None, false, None);
+        for id in step.chain(network).into_iter().skip(1) {
             match &network.node(id).layer {
-                Layer::Add => {
-                    id = *network.node(id).inputs.iter().find(|&&i| Some(i) != step.add)?;
-                    continue;
-                }
+                Layer::Add => {}
                 Layer::Relu => relu = true,
                 fused @ Layer::Affine { .. } => affine = Some(fused),
                 Layer::MaxPool2d { geometry, .. } => pool = Some((geometry, network.node(step.node).shape.size())),
                 _ => return None,
             }
-            id = network.node(id).inputs[0];
         }
         Some(Self { session, layer, affine, relu, add, pool, x })
     }
 
-    fn weight(&self, id: crate::network::WeightId, i: usize) -> f64 {
+    fn weight(&self, id: WeightId, i: usize) -> f64 {
         f64::from(self.session.model().weights.view(id).get(i))
+    }
+
+    /// Of a linear layer, as it is held.
+    fn linear_weight(&self, id: WeightId, i: usize) -> f64 {
+        let weight = self.session.model().weights.view(id).get(i);
+        f64::from(if self.session.packed().halves(id) { f16_to_f32(f32_to_f16(weight)) } else { weight })
     }
 
     /// The value at channel `c`, row and column of picture `n`.
@@ -158,7 +161,7 @@ impl<'a> Naive<'a> {
             Layer::Linear { outputs, transposed, weight, bias } => {
                 let x = self.x.picture(n);
                 let index = |i: usize| if *transposed { at[0] * x.len() + i } else { i * outputs + at[0] };
-                let products = x.iter().enumerate().map(|(i, &x)| self.weight(*weight, index(i)) * f64::from(x));
+                let products = x.iter().enumerate().map(|(i, &x)| self.linear_weight(*weight, index(i)) * f64::from(x));
                 products.sum::<f64>() + bias.map_or(0.0, |b| self.weight(b, at[0]))
             }
             Layer::MaxPool2d { geometry, .. } => taps(geometry, self.x.shape.size(), [at[1], at[2]])
@@ -190,7 +193,7 @@ fn value(tensor: &Tensor, n: usize, [c, y, x]: [usize; 3]) -> f64 {
 }
 
 /// The taps of output `at` that lie on an input of `size`, and where.
-pub(super) fn taps(g: &Geometry, size: [usize; 2], at: [usize; 2]) -> impl Iterator<Item = (usize, [usize; 2])> {
+fn taps(g: &Geometry, size: [usize; 2], at: [usize; 2]) -> impl Iterator<Item = (usize, [usize; 2])> {
     let Geometry { kernel, stride, dilation, pads } = *g;
     (0..kernel[0] * kernel[1]).filter_map(move |tap| {
         let t = [tap / kernel[1], tap % kernel[1]];

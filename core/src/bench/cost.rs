@@ -1,8 +1,8 @@
 //! What one step costs: floating-point operations and the least bytes that must move.
 
-use crate::model::Model;
-use crate::network::NodeId;
-use crate::network::count;
+use crate::network::{Layer, NodeId, count};
+use crate::observe::Observed;
+use crate::session::Session;
 
 /// Of one step and a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,14 +14,20 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// Of the step that runs `node` and what is fused with it up to `output`, over `batch` pictures.
-    pub fn of_step(model: &Model, node: NodeId, output: NodeId, batch: usize) -> Self {
-        let network = &model.network;
-        let layer = network.node(node);
-        let numbers: usize = layer.inputs.iter().map(|&i| network.node(i).shape.len()).sum();
-        let weights: usize = layer.layer.weights().iter().map(|&w| model.weights.view(w).bytes().len()).sum();
-        let maps = 4 * batch * (numbers + network.node(output).shape.len());
-        Cost { flops: 2 * batch as u64 * count::count(network, node).macs, bytes: (maps + weights) as u64 }
+    /// Of a step of `session` over `batch` pictures.
+    pub fn of_step(session: &Session, step: &Observed, batch: usize) -> Self {
+        let (network, store) = (session.network(), &session.model().weights);
+        let layer = network.node(step.node);
+        let len = |id: NodeId| network.node(id).shape.len();
+        let inputs: usize = layer.inputs.iter().copied().chain(step.add).map(len).sum();
+        let mut weights: usize = layer.layer.weights().iter().map(|&w| store.view(w).bytes().len()).sum();
+        if let Layer::Linear { weight, .. } = layer.layer
+            && session.packed().halves(weight)
+        {
+            weights -= store.view(weight).bytes().len() / 2;
+        }
+        let maps = 4 * batch * (inputs + len(step.output));
+        Cost { flops: 2 * batch as u64 * count::count(network, step.node).macs, bytes: (maps + weights) as u64 }
     }
 
     /// Of C = A·B, with A of m × k and B of k × n.
@@ -38,18 +44,32 @@ impl Cost {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use switchback_kernels::Cpu;
+
     use super::*;
     use crate::architecture::{Name, build};
+    use crate::session::{LinearWeights, Options};
 
     #[test]
     fn alexnets_first_and_last_layer() {
-        let model = build(Name::AlexNet, 1);
-        let id = |name: &str| model.network.find(name).unwrap();
-        let conv = Cost::of_step(&model, id("conv1"), id("conv1/relu"), 2);
+        let model = Arc::new(build(Name::AlexNet, 1));
+        let cost = |session: &Session, from: &str, to: &str, batch: usize| {
+            let (node, output) = (session.network().find(from).unwrap(), session.network().find(to).unwrap());
+            let step = Observed { node, output, add: None, algorithm: "", duration: Duration::ZERO };
+            Cost::of_step(session, &step, batch)
+        };
+        let file = Session::new(Arc::clone(&model), Cpu::new(1), None).unwrap();
+        let conv = cost(&file, "conv1", "conv1/relu", 2);
         let maps = 4 * 2 * (3 * 224 * 224 + 64 * 55 * 55);
         assert_eq!(conv, Cost { flops: 4 * 64 * 363 * 3025, bytes: maps + 4 * (64 * 363 + 64) });
-        let fc = Cost::of_step(&model, id("fc8"), id("fc8"), 1);
+        let fc = cost(&file, "fc8", "fc8", 1);
         assert_eq!(fc, Cost { flops: 2 * 4096 * 1000, bytes: 4 * (4096 + 1000 + 4096 * 1000 + 1000) });
         assert!(fc.intensity() < 0.51 && conv.intensity() > 20.0);
+        let halves = Options { weights: LinearWeights::F16, ..Options::default() };
+        let halves = Session::with(model, Cpu::new(1), halves).unwrap();
+        assert_eq!(cost(&halves, "fc8", "fc8", 1).bytes, fc.bytes - 2 * 4096 * 1000);
     }
 }

@@ -1,12 +1,23 @@
 //! Single kernels to be timed, with operands of their own: products and convolutions.
 
-use switchback_kernels::conv2d::{Activation, Conv2d, PackedConv2d, conv2d, pack};
-use switchback_kernels::gemm::{Matrix, MatrixMut, PackedA, gemm, gemm_packed};
-use switchback_kernels::{Cpu, Dtype, Maps, MapsMut, Weights};
+use std::sync::Arc;
 
+use switchback_kernels::Cpu;
+use switchback_kernels::conv2d::Conv2d;
+use switchback_kernels::gemm::{Matrix, MatrixMut, PackedA, gemm, gemm_packed};
+
+use super::check::Checked;
 use super::cost::Cost;
 use crate::architecture::Random;
-use crate::tensor::Shape;
+use crate::error::Result;
+use crate::model::Model;
+use crate::network::{Layer, Network, NodeId, NodeSpec, WeightId};
+use crate::observe::Observed;
+use crate::session::{Options, Session};
+use crate::tensor::{Shape, Tensor};
+use crate::trace::Keep;
+use crate::weights::WeightStore;
+use crate::weights::mmap::Bytes;
 
 /// Numbers in (−1, 1).
 fn numbers(len: usize, seed: u64) -> Vec<f32> {
@@ -80,94 +91,97 @@ impl Gemm {
     }
 }
 
-/// One convolution with bias and ReLU over a batch.
+/// One convolution with bias and ReLU over a batch, run as networks run theirs.
+///
+/// ```text
+/// input ─ conv ─ relu ─ mean       the mean is small, so that nothing large is handed over; only the convolution is timed
+/// ```
 #[derive(Debug)]
 pub struct Convolution {
-    conv: Conv2d,
-    batch: usize,
-    size: [usize; 2],
-    out_size: [usize; 2],
-    weights: Vec<u8>,
-    bias: Vec<f32>,
-    input: Vec<f32>,
-    out: Vec<f32>,
+    session: Session,
+    input: Tensor,
+    keep: Keep,
 }
 
 impl Convolution {
-    /// Over `batch` inputs of `size`; `None` where the kernel does not fit.
-    pub fn new(conv: Conv2d, size: [usize; 2], batch: usize, seed: u64) -> Option<Self> {
-        let out_size = conv.geometry.out_size(size, false).filter(|o| o[0] > 0 && o[1] > 0)?;
-        let weights = numbers(conv.weights(), seed).iter().flat_map(|w| w.to_le_bytes()).collect();
-        Some(Self {
-            conv,
-            batch,
-            size,
-            out_size,
+    const CONV: NodeId = 1;
+    const RELU: NodeId = 2;
+    const MEAN: NodeId = 3;
+
+    /// Over `batch` inputs of `size`, with seeded weights and input.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) where the kernel does not fit or groups do not divide the channels.
+    pub fn new(conv: Conv2d, size: [usize; 2], batch: usize, seed: u64, cpu: &Cpu, options: Options) -> Result<Self> {
+        let Conv2d { in_channels, out_channels, groups, geometry } = conv;
+        let shape = Shape::new(in_channels, size[0], size[1]);
+        let spec =
+            |name: &str, layer: Layer, inputs: &[NodeId]| NodeSpec { name: name.into(), layer, inputs: inputs.into() };
+        let (weight, bias) = (WeightId(0), Some(WeightId(1)));
+        let specs = vec![
+            spec("input", Layer::Input { shape }, &[]),
+            spec("conv", Layer::Conv2d { geometry, out_channels, groups, weight, bias }, &[0]),
+            spec("relu", Layer::Relu, &[Self::CONV]),
+            spec("mean", Layer::GlobalAvgPool, &[Self::RELU]),
+        ];
+        let network = Network::new(specs, vec![Self::MEAN])?;
+        let mut weights = WeightStore::new();
+        let [kh, kw] = geometry.kernel;
+        weights.add_f32("weight", &[out_channels, in_channels / groups, kh, kw], &numbers(conv.weights(), seed));
+        weights.add_f32("bias", &[out_channels], &numbers(out_channels, seed ^ 1));
+        let model = Model {
+            network,
             weights,
-            bias: numbers(conv.out_channels, seed ^ 1),
-            input: numbers(batch * conv.in_channels * size[0] * size[1], seed ^ 2),
-            out: vec![0.0; batch * conv.out_channels * out_size[0] * out_size[1]],
-        })
+            preprocess: None,
+            labels: None,
+            path: "convolution".into(),
+            bytes: Bytes::owned(Vec::new()),
+            format: "architecture",
+        };
+        let session = Session::with(Arc::new(model), cpu.clone(), options)?;
+        let keep = Keep::nodes(session.network(), &[Self::MEAN]);
+        let input = Tensor { batch, shape, data: numbers(batch * shape.len(), seed ^ 2) };
+        Ok(Self { session, input, keep })
     }
 
     /// Of one picture.
     pub fn out_shape(&self) -> Shape {
-        Shape::new(self.conv.out_channels, self.out_size[0], self.out_size[1])
+        self.session.network().node(Self::RELU).shape
     }
 
-    /// As in [`Observed::algorithm`](crate::observe::Observed).
-    pub fn algorithm(&self) -> &'static str {
-        if self.conv.geometry.kernel == [1, 1] { "gemm" } else { "im2col" }
-    }
-
-    /// The filters, packed as they are before a network runs.
-    pub fn pack(&self, cpu: &Cpu) -> PackedConv2d {
-        pack(cpu, &self.conv, Weights::new(&self.weights, Dtype::F32), None)
-    }
-
-    /// The convolution.
-    pub fn run(&mut self, cpu: &Cpu, packed: &PackedConv2d) {
-        let input = Maps::new(&self.input, self.batch, self.conv.in_channels, self.size);
-        let out = MapsMut::new(&mut self.out, self.batch, self.conv.out_channels, self.out_size);
-        let (conv, bias) = (&self.conv, Some(&self.bias[..]));
-        cpu.threads.inside(|| conv2d(cpu, conv, packed, bias, Activation::Relu, input, out));
-    }
-
-    /// As [`Gemm::check`].
-    pub fn check(&mut self, cells: usize) -> f64 {
-        let (conv, size, out_size) = (self.conv, self.size, self.out_size);
-        let weights = Weights::new(&self.weights, Dtype::F32);
-        let (each, plane) = (conv.in_channels / conv.groups, size[0] * size[1]);
-        let [kh, kw] = conv.geometry.kernel;
-        let cell = |i: usize| {
-            let (x, y) = (i % out_size[1], i / out_size[1] % out_size[0]);
-            let (o, n) = (i / (out_size[0] * out_size[1]) % conv.out_channels, i / self.out_shape().len());
-            let first = n * conv.in_channels + o / (conv.out_channels / conv.groups) * each;
-            let mut sum = f64::from(self.bias[o]);
-            for (tap, [iy, ix]) in super::check::taps(&conv.geometry, size, [y, x]) {
-                for c in 0..each {
-                    let w = weights.get((o * each + c) * kh * kw + tap);
-                    sum += f64::from(w) * f64::from(self.input[(first + c) * plane + iy * size[1] + ix]);
-                }
+    /// Runs the convolution: how, and how long it took.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub fn run(&self) -> Result<Observed> {
+        let mut seen = None;
+        self.session.run_observed(&self.input, &self.keep, &mut |o| {
+            if o.node == Self::CONV {
+                seen = Some(o);
             }
-            (self.out[i], sum.max(0.0))
-        };
-        let error = relative(super::check::sample(self.out.len(), cells).map(cell));
-        self.out.fill(f32::NAN);
-        error
+        })?;
+        Ok(seen.expect("the mean needs the convolution"))
+    }
+
+    /// Runs it once more and checks `cells` cells; see [`check`](super::check::check).
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub fn check(&self, cells: usize) -> Result<Checked> {
+        let checked = super::check::check(&self.session, &self.input, &[self.run()?], cells)?;
+        Ok(checked[0])
     }
 
     /// Operations and bytes of the batch.
-    pub fn cost(&self) -> Cost {
-        let cells = self.batch * self.out_shape().len();
-        let numbers = self.input.len() + self.out.len() + self.bias.len();
-        Cost { flops: (2 * cells * self.conv.taps()) as u64, bytes: (4 * numbers + self.weights.len()) as u64 }
+    pub fn cost(&self, step: &Observed) -> Cost {
+        Cost::of_step(&self.session, step, self.input.batch)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::Algorithm;
     use switchback_kernels::{Geometry, Level};
 
     #[test]
@@ -187,21 +201,24 @@ mod tests {
     }
 
     #[test]
-    fn convolutions_are_right_and_wrong_ones_are_seen() {
+    fn convolutions_run_as_networks_run_them() {
         for (groups, geometry) in [(1, Geometry::square(3, 1, 1)), (2, Geometry::square(3, 2, 0))] {
-            let conv = Conv2d { in_channels: 4, out_channels: 6, groups, geometry };
-            let cpu = Cpu::new(2);
-            let mut work = Convolution::new(conv, [9, 11], 2, 3).unwrap();
-            let packed = work.pack(&cpu);
-            work.run(&cpu, &packed);
-            assert!(work.check(10_000) < 1e-6);
-            work.run(&cpu, &packed);
-            work.out[7] += 0.5;
-            assert!(work.check(10_000) > 1e-3);
+            let conv = Conv2d { in_channels: 16, out_channels: 32, groups, geometry };
+            let with = |algorithm| {
+                let options = Options { algorithm, ..Options::default() };
+                Convolution::new(conv, [14, 15], 2, 3, &Cpu::new(2), options).unwrap()
+            };
+            let work = with(Algorithm::Im2col);
+            let step = work.run().unwrap();
+            assert_eq!((step.algorithm, step.output), ("im2col", Convolution::RELU));
+            assert!(work.check(200).unwrap().passed());
             let cells = 2 * work.out_shape().len();
-            assert_eq!(work.cost().flops, (2 * cells * 4 / groups * 9) as u64);
+            assert_eq!(work.cost(&step).flops, (2 * cells * 16 / groups * 9) as u64);
+            let winograd = with(Algorithm::Winograd(None));
+            assert_eq!(winograd.run().unwrap().algorithm.starts_with("winograd"), groups == 1);
+            assert!(winograd.check(200).unwrap().passed());
         }
         let conv = Conv2d { in_channels: 1, out_channels: 1, groups: 1, geometry: Geometry::square(5, 1, 0) };
-        assert!(Convolution::new(conv, [4, 9], 1, 0).is_none());
+        assert!(Convolution::new(conv, [4, 9], 1, 0, &Cpu::new(1), Options::default()).is_err());
     }
 }

@@ -15,7 +15,6 @@ use switchback_kernels::gemm::{Matrix, MatrixMut, PackedA, gemm_packed};
 use super::clean::Clean;
 use super::patch::{Frame, Patch, Patches, gather};
 use crate::error::Result;
-use crate::network::Layer;
 use crate::plan::Step;
 use crate::session::packed;
 
@@ -27,10 +26,9 @@ const FEW: usize = 3;
 /// The sums of linear layer `step`, which runs without its activation, at every square.
 pub(super) fn linear(clean: &Clean<'_>, cpu: &Cpu, step: &Step, input: &Patches) -> Result<Patches> {
     let network = clean.network();
-    let Layer::Linear { weight, .. } = network.node(step.node).layer else { unreachable!("a linear layer") };
     assert!(!step.relu, "the clean run keeps the sums of linear layers");
     let linear = packed::linear(network, step.node);
-    let (weights, bias) = (clean.session.packed().view(weight), clean.session.packed().bias(step.node)?);
+    let (weights, bias) = (clean.session.packed().linear(step.node)?, clean.session.packed().bias(step.node)?);
     let source = clean.tensor(network.node(step.node).inputs[0]);
     let shape = source.shape;
 

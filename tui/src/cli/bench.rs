@@ -11,6 +11,7 @@ mod figures;
 mod gemm;
 mod header;
 mod net;
+mod network;
 mod peak;
 mod report;
 mod rival;

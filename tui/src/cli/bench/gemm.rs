@@ -34,7 +34,7 @@ pub(super) const CELLS: usize = 256;
 const TOLERANCE: f64 = 1e-5;
 
 /// Whether a relative error is that of a sum in another order. NaN is not.
-pub(super) fn is_right(error: f64) -> bool {
+fn is_right(error: f64) -> bool {
     error <= TOLERANCE
 }
 

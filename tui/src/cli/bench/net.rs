@@ -6,22 +6,21 @@
 //!   one more run ─▶ sampled cells of every layer against naive sums
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
-use switchback_core::architecture::{self, Name};
 use switchback_core::bench::check::{Checked, check};
 use switchback_core::bench::{Cost, Measured, Samples, measure, timed};
 use switchback_core::observe::{IN_PLACE, Observed};
-use switchback_core::preprocess::{Chosen, Preprocess};
 use switchback_core::session::Session;
 use switchback_core::text::escape;
-use switchback_core::{Cpu, Error, Layer, Model, Shape, Tensor};
+use switchback_core::{Cpu, Layer, NodeId, Shape, Tensor};
 
 use super::figures::{Figures, TIMES, WarmUp, optional, significant, times};
 use super::header::Header;
+use super::network::{Candidate, sources};
 use super::report::{Destination, Report, Section};
 use super::roof::{Bound, Roof, Roofs};
 use super::roofline::{Point, Roofline};
@@ -29,7 +28,6 @@ use super::{Common, Jobs, cpus};
 use crate::cli::Outcome;
 use crate::cli::arguments::at_least_one;
 use crate::cli::context::Context;
-use crate::cli::failure::Failure;
 use crate::cli::model::{self, name};
 use crate::cli::table::{Align, Table};
 
@@ -127,13 +125,6 @@ struct Worst {
     tolerance: f64,
 }
 
-/// A network to be measured.
-pub(super) struct Candidate {
-    pub(super) model: Arc<Model>,
-    header: model::Header,
-    seed: Option<u64>,
-}
-
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Outcome> {
     let common = &arguments.common;
     let candidates = sources(&arguments.networks, context)?;
@@ -163,61 +154,6 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ou
     }
     drop(jobs);
     destination.send(report(header, &runs, failures))
-}
-
-/// What is to be loaded: names are checked before anything runs.
-pub(super) enum Source {
-    Named(Name),
-    File(Option<PathBuf>),
-}
-
-/// The networks that are named, else the model of -m.
-pub(super) fn sources(networks: &[PathBuf], context: &Context) -> anyhow::Result<Vec<Source>> {
-    if networks.is_empty() {
-        let path = model::path(context)?;
-        if path.is_none() && switchback_weights::builtin().is_none() {
-            let names: Vec<&str> = Name::ALL.iter().map(|n| n.as_str()).collect();
-            return Err(Failure::usage(format!("which network? A model file, or one of {}", names.join(", "))));
-        }
-        return Ok(vec![Source::File(path.map(Path::to_owned))]);
-    }
-    if !context.options.model.is_empty() {
-        return Err(Failure::usage("networks are given both as arguments and with -m"));
-    }
-    let source = |path: &PathBuf| -> anyhow::Result<Source> {
-        let text = path.to_string_lossy();
-        match text.parse::<Name>() {
-            Ok(name) => Ok(Source::Named(name)),
-            Err(_) if path.exists() || text == "builtin" => Ok(Source::File(Some(path.clone()))),
-            Err(Error::Invalid(unknown)) => Err(Failure::usage(format!("no such file, and {}", escape(&unknown)))),
-            Err(other) => Err(other.into()),
-        }
-    };
-    networks.iter().map(source).collect()
-}
-
-impl Source {
-    pub(super) fn load(self, context: &Context) -> anyhow::Result<Candidate> {
-        let (model, chosen, seed) = match self {
-            Source::Named(name) => {
-                let seed = context.options.seed;
-                let model = architecture::build(name, seed);
-                let record = model.preprocess.clone().expect("architectures say how they want pictures");
-                let source = format!("architecture: {name}");
-                (model, Chosen { record, source, guessed: false }, Some(seed))
-            }
-            Source::File(path) => {
-                let model = model::read(context, path.as_deref())?;
-                let chosen = Preprocess::choose(context.options.preprocess.as_deref(), &model)?;
-                (model, chosen, None)
-            }
-        };
-        Ok(Candidate {
-            header: model::Header::of(&model, chosen, context.options.weights.unwrap_or_default()),
-            model: Arc::new(model),
-            seed,
-        })
-    }
 }
 
 /// A fixed pattern in (−1, 1): what the numbers are does not change the time, so long as none is denormal.
@@ -277,7 +213,7 @@ fn summarise(
     let rows: Vec<Row> = steps
         .iter()
         .filter(|(step, _)| !matches!(model.network.node(step.node).layer, Layer::Identity | Layer::Flatten))
-        .map(|(step, samples)| row(model, step, samples, batch, &roof))
+        .map(|(step, samples)| row(session, step, samples, batch, &roof))
         .collect();
     let flops: u64 = rows.iter().map(|r| r.flops).sum();
     let gflops = flops as f64 / measured.samples.median() / 1e9;
@@ -310,20 +246,16 @@ fn summarise(
     }
 }
 
-fn row(model: &Model, step: &Observed, samples: &Samples, batch: usize, roof: &Roof) -> Row {
-    let network = &model.network;
+fn row(session: &Session, step: &Observed, samples: &Samples, batch: usize, roof: &Roof) -> Row {
+    let network = session.network();
     let cost = match step.algorithm {
         IN_PLACE => Cost::default(),
-        _ => Cost::of_step(model, step.node, step.output, batch),
+        _ => Cost::of_step(session, step, batch),
     };
     let median = samples.median();
     let gflops = (cost.flops > 0).then(|| cost.flops as f64 / median / 1e9);
-    let mut fused = Vec::new();
-    let mut id = step.output;
-    while id != step.node {
-        fused.insert(0, network.node(id).name.clone());
-        id = network.node(id).inputs[0];
-    }
+    let name = |id: NodeId| network.node(id).name.clone();
+    let fused = step.chain(network).into_iter().skip(1).map(name).collect();
     Row {
         name: network.node(step.node).name.clone(),
         kind: network.node(step.node).layer.kind(),
