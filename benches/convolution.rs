@@ -5,6 +5,7 @@ mod common;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use switchback_kernels::conv_transpose2d::{self, conv_transpose2d};
 use switchback_kernels::conv2d::{self, Activation, Conv2d, conv2d};
+use switchback_kernels::winograd::{self, Tile, winograd};
 use switchback_kernels::{Dtype, Geometry, Maps, MapsMut, Weights, reference};
 
 struct Case {
@@ -50,6 +51,18 @@ fn convolutions(c: &mut Criterion) {
                     conv2d(&cpu, &conv, &packed, None, Activation::Relu, input, maps);
                 });
             });
+        }
+        for tile in Tile::ALL.into_iter().filter(|_| winograd::can(&conv)) {
+            for (cpu_name, cpu) in common::cpus() {
+                let packed = winograd::pack(&cpu, &conv, Weights::new(&bytes, Dtype::F32), None, tile);
+                group.bench_function(BenchmarkId::new(format!("ours, Winograd {tile:?}, {cpu_name}"), name), |bench| {
+                    bench.iter(|| {
+                        let maps = MapsMut::new(&mut y, 1, conv.out_channels, out);
+                        let input = Maps::new(&x, 1, conv.in_channels, size);
+                        winograd(&cpu, &conv, &packed, None, Activation::Relu, input, maps);
+                    });
+                });
+            }
         }
         if conv.groups == 1 {
             let columns = common::numbers(conv.taps() * cells);

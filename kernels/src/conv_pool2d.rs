@@ -75,6 +75,32 @@ pub struct ConvPool2d<'a> {
 }
 
 /// Computes whole pooled maps from whole maps: out = pool(act(conv(input) + bias)).
+///
+/// # Example
+///
+/// ```
+/// use switchback_kernels::conv_pool2d::{ConvPool2d, Filters, conv_pool2d};
+/// use switchback_kernels::conv2d::{self, Activation, Conv2d};
+/// use switchback_kernels::{Cpu, Dtype, Geometry, Maps, MapsMut, Weights};
+///
+/// let cpu = Cpu::new(1);
+/// let conv = Conv2d { in_channels: 1, out_channels: 1, groups: 1, geometry: Geometry::square(1, 1, 0) };
+/// let packed = conv2d::pack(&cpu, &conv, Weights::new(&2.0f32.to_le_bytes(), Dtype::F32), None);
+/// let work = ConvPool2d {
+///     conv,
+///     filters: Filters::Gemm(&packed),
+///     bias: Some(&[-5.0]),
+///     activation: Activation::Relu,
+///     size: [2, 4],
+///     pool: Geometry::square(2, 2, 0),
+/// };
+///
+/// let x = [1.0, 4.0, 2.0, 0.0,
+///          3.0, 2.0, 1.0, 2.0];
+/// let mut y = [9.0; 2];
+/// conv_pool2d(&cpu, &work, Maps::new(&x, 1, 1, [2, 4]), MapsMut::new(&mut y, 1, 1, [1, 2]));
+/// assert_eq!(y, [3.0, 0.0]);
+/// ```
 pub fn conv_pool2d(cpu: &Cpu, work: &ConvPool2d<'_>, input: Maps<'_>, out: MapsMut<'_>) {
     assert_eq!(input.batch(), out.batch(), "images in and out");
     assert_eq!(out.channels(), work.conv.out_channels, "channels out");

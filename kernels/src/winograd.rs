@@ -137,6 +137,29 @@ thread_local! {
 }
 
 /// Computes every cell of `out.window()`, as [`conv2d`](crate::conv2d::conv2d()) does. `input` must hold [`input_window`].
+///
+/// # Example
+///
+/// The filter that copies its middle gives the map back.
+///
+/// ```
+/// use switchback_kernels::conv2d::{Activation, Conv2d};
+/// use switchback_kernels::winograd::{self, Tile, winograd};
+/// use switchback_kernels::{Cpu, Dtype, Geometry, Maps, MapsMut, Weights};
+///
+/// let cpu = Cpu::new(1);
+/// let conv = Conv2d { in_channels: 1, out_channels: 1, groups: 1, geometry: Geometry::square(3, 1, 1) };
+/// assert!(winograd::can(&conv));
+/// let filter = [0.0f32, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0];
+/// let bytes: Vec<u8> = filter.iter().flat_map(|w| w.to_le_bytes()).collect();
+/// let packed = winograd::pack(&cpu, &conv, Weights::new(&bytes, Dtype::F32), None, Tile::F2);
+///
+/// let x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0];
+/// let mut y = [0.0; 9];
+/// let (input, out) = (Maps::new(&x, 1, 1, [3, 3]), MapsMut::new(&mut y, 1, 1, [3, 3]));
+/// winograd(&cpu, &conv, &packed, None, Activation::None, input, out);
+/// assert_eq!(y, x);
+/// ```
 pub fn winograd(
     cpu: &Cpu,
     conv: &Conv2d,

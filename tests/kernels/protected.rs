@@ -3,8 +3,9 @@
 
 use bytemuck::Pod;
 use switchback_kernels::avg_pool2d::{avg_pool2d, avg_pool2d_backward};
+use switchback_kernels::conv_pool2d::{ConvPool2d, Filters, conv_pool2d};
 use switchback_kernels::conv_transpose2d::{self, conv_transpose2d};
-use switchback_kernels::conv2d::{self, Activation, Conv2d, conv2d};
+use switchback_kernels::conv2d::{self, Activation, Conv2d, conv2d, conv2d_add};
 use switchback_kernels::gemm::{Matrix, MatrixMut, gemm};
 use switchback_kernels::global_pool::{global_avg_pool, global_max_pool};
 use switchback_kernels::linear::{Linear, linear, linear_backward};
@@ -13,6 +14,7 @@ use switchback_kernels::max_pool2d::max_pool2d;
 use switchback_kernels::pointwise::{Pointwise, Rectifier, add_assign, affine, pointwise, pointwise_in_place, rectify};
 use switchback_kernels::softmax::{log_softmax, softmax};
 use switchback_kernels::unpool2d::unpool2d;
+use switchback_kernels::winograd::{self, Tile, winograd};
 use switchback_kernels::{Cpu, Dtype, Geometry, Level, Maps, MapsMut, Threads, Weights, Window};
 
 use crate::guard::{Guarded, Place};
@@ -142,6 +144,43 @@ fn convolutions_both_ways() {
             );
             conv_transpose2d(&bench.cpu, &conv, &packed, Some(&bias), signal, maps);
             x.to_vec()
+        });
+    }
+}
+
+#[test]
+fn winograd_and_convolutions_under_pools() {
+    let pool = Geometry::square(2, 2, 0);
+    for (ins, outs, width) in WIDTHS.map(|w| (3, 5, w)).into_iter().chain([(9, 17, 13), (16, 33, 31), (33, 8, 57)]) {
+        let conv = Conv2d { in_channels: ins, out_channels: outs, groups: 1, geometry: Geometry::square(3, 1, 1) };
+        let size = [width.div_ceil(2) + 1, width + 1];
+        let pooled = pool.out_size(size, true).expect("the pool fits");
+        let [large, little, least] = [(ins, size), (outs, size), (outs, pooled)].map(|(c, [h, w])| c * h * w);
+        for tile in Tile::ALL {
+            everywhere(&format!("{tile:?} of {ins} → {outs} × {size:?}"), |bench| {
+                let (x, bytes) = (bench.random(1, 2 * large), bench.bytes(2, conv.weights()));
+                let (bias, mut y, mut z) = (bench.random(3, outs), bench.junk(2 * little), bench.junk(2 * least));
+                let packed = winograd::pack(&bench.cpu, &conv, Weights::new(&bytes, Dtype::F32), None, tile);
+                let input = Maps::new(&x, 2, ins, size);
+                let maps = MapsMut::new(&mut y, 2, outs, size);
+                winograd(&bench.cpu, &conv, &packed, Some(&bias), Activation::Relu, input, maps);
+                let (filters, activation) = (Filters::Winograd(&packed), Activation::Relu);
+                let work = ConvPool2d { conv, filters, bias: Some(&bias), activation, size, pool };
+                conv_pool2d(&bench.cpu, &work, input, MapsMut::new(&mut z, 2, outs, pooled));
+                [y.to_vec(), z.to_vec()].concat()
+            });
+        }
+        everywhere(&format!("pooled convolution of {ins} → {outs} × {size:?}"), |bench| {
+            let (x, bytes) = (bench.random(1, 2 * large), bench.bytes(2, conv.weights()));
+            let (bias, mut y, mut z) = (bench.random(3, outs), bench.random(4, 2 * little), bench.junk(2 * least));
+            let packed = conv2d::pack(&bench.cpu, &conv, Weights::new(&bytes, Dtype::F32), None);
+            let input = Maps::new(&x, 2, ins, size);
+            let maps = MapsMut::new(&mut y, 2, outs, size);
+            conv2d_add(&bench.cpu, &conv, &packed, Some(&bias), Activation::None, input, maps);
+            let (filters, activation) = (Filters::Gemm(&packed), Activation::None);
+            let work = ConvPool2d { conv, filters, bias: None, activation, size, pool };
+            conv_pool2d(&bench.cpu, &work, input, MapsMut::new(&mut z, 2, outs, pooled));
+            [y.to_vec(), z.to_vec()].concat()
         });
     }
 }
