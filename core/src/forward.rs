@@ -1,12 +1,11 @@
-//! One run through a plan: every step in order, storages freed as soon as nobody needs them.
+//! One run through a plan: every step in order, from and to the places that the plan chose ahead.
 //!
 //! ```text
 //! input ─▶ step ─▶ storage ─▶ step ─▶ … ─▶ kept tensors and switches = Trace
-//!            ▲        └─ after its last reader ─▶ Pool ─┐
-//!            └──────────────── next storage ◀───────────┘
+//!                   └ in the arena, or by itself where it is kept
 //! ```
-//! Storages come from a pool that outlives the run: kernels need initialised memory, and zeroing it anew for every
-//! layer would cost more than many layers do.
+//! The arena outlives the run: kernels need initialised memory, and zeroing it anew for every layer would cost more
+//! than many layers do. What stands in it is left over from before.
 
 use std::time::Instant;
 
@@ -25,93 +24,87 @@ use crate::session::packed;
 use crate::tensor::{Shape, Tensor};
 use crate::trace::{Keep, Switches, Trace};
 
-/// Buffers to be used again. What stands in them is left over from before.
-#[derive(Debug, Default)]
-pub(crate) struct Pool {
-    free: Vec<Vec<f32>>,
-    idle: Vec<Vec<f32>>,
-}
-
-impl Pool {
-    /// At least `len` initialised numbers; at most a quarter more where the caller wants to keep them.
-    pub(crate) fn take(&mut self, len: usize, to_keep: bool) -> Vec<f32> {
-        let most = if to_keep { len + len / 4 } else { usize::MAX };
-        for list in [&mut self.free, &mut self.idle] {
-            let fits = (0..list.len()).filter(|&i| (len..=most).contains(&list[i].len()));
-            if let Some(i) = fits.min_by_key(|&i| list[i].len()) {
-                return list.swap_remove(i);
-            }
-        }
-        vec![0.0; len]
-    }
-
-    /// Takes a buffer back.
-    pub(crate) fn give(&mut self, buffer: Vec<f32>) {
-        self.free.push(buffer);
-    }
-
-    /// Ends a run: what this run had no use for is released.
-    pub(crate) fn end(&mut self) {
-        self.idle = std::mem::take(&mut self.free);
-    }
-}
-
-/// Runs `input` through `plan`; `observer` hears of every step.
+/// Runs `input` through `plan`; `observer` hears of every step. `arena` holds at least `plan.arena` numbers a picture.
 pub(crate) fn run(
     session: &Session,
     input: &Tensor,
     keep: &Keep,
     plan: &Plan,
-    pool: &mut Pool,
+    arena: &mut [f32],
     mut observer: Option<&mut Observer<'_>>,
 ) -> Result<Trace> {
-    let nodes = session.network().nodes().len();
-    let mut run = Run {
-        session,
-        network: session.network(),
-        plan,
-        keep,
-        input,
-        buffers: (0..plan.storages.len()).map(|_| None).collect(),
-        switches: (0..nodes).map(|_| None).collect(),
-    };
+    let network = session.network();
+    let mut kept: Vec<Option<Vec<f32>>> = plan.storages.iter().map(|_| None).collect();
+    let mut switches: Vec<Option<Switches>> = network.nodes().iter().map(|_| None).collect();
     for step in &plan.steps {
         let start = observer.is_some().then(Instant::now);
-        run.step(step, pool)?;
+        if !matches!(network.node(step.node).layer, Layer::Identity | Layer::Flatten) {
+            let place = plan.place(step.output);
+            let storage = &plan.storages[place.storage];
+            let len = input.batch * storage.len;
+            let base = Run { session, network, plan, keep, input, kept: &[], arena: [&[], &[]], cut: 0 };
+            switches[step.node] = match storage.offset {
+                Some(offset) => {
+                    let (below, rest) = arena.split_at_mut(input.batch * offset);
+                    let (out, above) = rest.split_at_mut(len);
+                    let cut = below.len() + len;
+                    let run = Run { kept: &kept, arena: [below, above], cut, ..base };
+                    run.compute(step, &mut out[place.offset..])?
+                }
+                None => {
+                    let mut out = kept[place.storage].take().unwrap_or_else(|| vec![0.0; len]);
+                    let run = Run { kept: &kept, arena: [arena, &[]], cut: arena.len(), ..base };
+                    let switches = run.compute(step, &mut out[place.offset..])?;
+                    kept[place.storage] = Some(out);
+                    switches
+                }
+            };
+        }
         if let (Some(observer), Some(start)) = (observer.as_deref_mut(), start) {
             let Step { node, output, add, .. } = *step;
             let duration = start.elapsed();
-            observer(Observed { node, output, add, algorithm: run.algorithm(step), duration });
-        }
-        for &storage in &step.free {
-            pool.give(run.buffers[storage].take().expect("freed once, after it was written"));
+            observer(Observed { node, output, add, algorithm: how(network, plan, step), duration });
         }
     }
     if let Some(step) = plan.steps.last() {
-        run.check_last(step)?;
+        let cut = arena.len();
+        Run { session, network, plan, keep, input, kept: &kept, arena: [arena, &[]], cut }.check_last(step)?;
     }
-    Ok(run.into_trace(pool))
+    Ok(into_trace(network, plan, input, kept, switches))
 }
 
+/// What a step sees.
 struct Run<'a> {
     session: &'a Session,
     network: &'a Network,
     plan: &'a Plan,
     keep: &'a Keep,
     input: &'a Tensor,
-    buffers: Vec<Option<Vec<f32>>>,
-    switches: Vec<Option<Switches>>,
+    /// The storages that the caller keeps, but for the one that is written to.
+    kept: &'a [Option<Vec<f32>>],
+    /// The arena below and above what is written to.
+    arena: [&'a [f32]; 2],
+    /// Where in the arena the upper part begins.
+    cut: usize,
 }
 
 impl Run<'_> {
     /// The storage that holds `id`, from the node's first number on.
     fn data(&self, id: NodeId) -> &[f32] {
         let place = self.plan.place(id);
-        let storage = match place.storage {
-            0 => &self.input.data,
-            s => self.buffers[s].as_ref().expect("inputs were computed and are not yet freed"),
+        let storage = &self.plan.storages[place.storage];
+        let numbers = match storage.offset {
+            Some(offset) => {
+                let (from, len) = (self.input.batch * offset, self.input.batch * storage.len);
+                match from.checked_sub(self.cut) {
+                    Some(from) => &self.arena[1][from..from + len],
+                    None => &self.arena[0][from..from + len],
+                }
+            }
+            None if place.storage == 0 => &self.input.data,
+            None => self.kept[place.storage].as_deref().expect("inputs were computed"),
         };
-        &storage[place.offset..]
+        &numbers[place.offset..]
     }
 
     fn layout(&self, id: NodeId) -> Layout {
@@ -125,32 +118,6 @@ impl Run<'_> {
     /// All numbers of `id`, pictures one after the other. Never a part of a concatenation: those only it reads.
     fn numbers(&self, id: NodeId) -> &[f32] {
         &self.data(id)[..self.input.batch * self.network.node(id).shape.len()]
-    }
-
-    fn step(&mut self, step: &Step, pool: &mut Pool) -> Result<()> {
-        let place = self.plan.place(step.output);
-        if matches!(self.network.node(step.node).layer, Layer::Identity | Layer::Flatten) {
-            return Ok(());
-        }
-        let storage = &self.plan.storages[place.storage];
-        let mut buffer = match self.buffers[place.storage].take() {
-            Some(buffer) => buffer,
-            None => pool.take(self.input.batch * storage.len, !storage.kept.is_empty()),
-        };
-        let switches = self.compute(step, &mut buffer[place.offset..])?;
-        self.buffers[place.storage] = Some(buffer);
-        self.switches[step.node] = switches;
-        Ok(())
-    }
-
-    /// The word for how `step` is computed, for an observer.
-    fn algorithm(&self, step: &Step) -> &'static str {
-        let node = self.network.node(step.node);
-        let storage = |id: NodeId| self.plan.place(id).storage;
-        match &node.layer {
-            Layer::Concat if node.inputs.iter().all(|&i| storage(i) == storage(step.output)) => IN_PLACE,
-            layer => algorithm(layer, step.tile),
-        }
     }
 
     /// Runs the step's layer into `data`, which begins with the output's first number.
@@ -301,19 +268,14 @@ impl Run<'_> {
     /// hence never checked, and whatever else is not finite reaches the last node.
     fn check_last(&self, step: &Step) -> Result<()> {
         let shape = self.network.node(step.output).shape;
-        // A part of nothing: the last step's output has a storage of its own, unless only its switches were wanted.
+        // A part of nothing: the last step's output has a storage of its own, unless only its switches are wanted.
         let padded = matches!(self.network.node(step.node).layer, Layer::Pad { value, .. } if !value.is_finite());
-        let place = self.plan.place(step.output);
-        let data = match place.storage {
-            0 => return Ok(()),
-            s => self.buffers[s].as_deref(),
-        };
-        match data {
-            Some(data) if !padded && !is_finite(&data[..self.input.batch * shape.len()]) => {
-                Err(self.why_not_finite(step))
-            }
-            _ => Ok(()),
+        let kept = !self.plan.storages[self.plan.place(step.output).storage].kept.is_empty();
+        if self.plan.place(step.output).storage == 0 || padded || !kept {
+            return Ok(());
         }
+        let data = &self.data(step.output)[..self.input.batch * shape.len()];
+        if is_finite(data) { Ok(()) } else { Err(self.why_not_finite(step)) }
     }
 
     /// Why `step` gave NaN or infinity: its weights, the input, or sheer size.
@@ -333,26 +295,37 @@ impl Run<'_> {
                 .into(),
         }
     }
+}
 
-    fn into_trace(mut self, pool: &mut Pool) -> Trace {
-        let batch = self.input.batch;
-        let mut tensors: Vec<Option<Tensor>> = (0..self.network.nodes().len()).map(|_| None).collect();
-        for (s, storage) in self.plan.storages.iter().enumerate() {
-            let Some((&last, others)) = storage.kept.split_last() else { continue };
-            let len = batch * storage.len;
-            let mut data = match self.buffers[s].take() {
-                Some(data) => data,
-                None => self.input.data.clone(),
-            };
-            data.truncate(len);
-            for &id in others {
-                tensors[id] = Some(Tensor { batch, shape: self.network.node(id).shape, data: data.clone() });
-            }
-            tensors[last] = Some(Tensor { batch, shape: self.network.node(last).shape, data });
-        }
-        self.buffers.into_iter().flatten().for_each(|b| pool.give(b));
-        Trace { batch, tensors, switches: self.switches }
+/// The word for how `step` is computed, for an observer.
+fn how(network: &Network, plan: &Plan, step: &Step) -> &'static str {
+    let node = network.node(step.node);
+    let storage = |id: NodeId| plan.place(id).storage;
+    match &node.layer {
+        Layer::Concat if node.inputs.iter().all(|&i| storage(i) == storage(step.output)) => IN_PLACE,
+        layer => algorithm(layer, step.tile),
     }
+}
+
+/// What the caller keeps, by its names.
+fn into_trace(
+    network: &Network,
+    plan: &Plan,
+    input: &Tensor,
+    mut kept: Vec<Option<Vec<f32>>>,
+    switches: Vec<Option<Switches>>,
+) -> Trace {
+    let batch = input.batch;
+    let mut tensors: Vec<Option<Tensor>> = network.nodes().iter().map(|_| None).collect();
+    for (s, storage) in plan.storages.iter().enumerate() {
+        let Some((&last, others)) = storage.kept.split_last() else { continue };
+        let data = kept[s].take().unwrap_or_else(|| input.data.clone());
+        for &id in others {
+            tensors[id] = Some(Tensor { batch, shape: network.node(id).shape, data: data.clone() });
+        }
+        tensors[last] = Some(Tensor { batch, shape: network.node(last).shape, data });
+    }
+    Trace { batch, tensors, switches }
 }
 
 /// `value` around `input`.
@@ -405,20 +378,5 @@ mod tests {
             data[9_999] = bad;
             assert!(!is_finite(&data));
         }
-    }
-
-    #[test]
-    fn the_pool_gives_the_closest_and_forgets_what_nobody_took() {
-        let mut pool = Pool::default();
-        for len in [10, 100, 1000] {
-            pool.give(vec![0.0; len]);
-        }
-        pool.end();
-        assert_eq!(pool.take(50, false).len(), 100);
-        assert_eq!(pool.take(500, true).len(), 500);
-        assert_eq!(pool.take(900, true).len(), 1000);
-        pool.give(vec![0.0; 100]);
-        pool.end();
-        assert_eq!(pool.take(5, false).len(), 100);
     }
 }

@@ -17,6 +17,7 @@ mod clean;
 mod columns;
 mod incremental;
 mod patch;
+mod pool;
 mod spread;
 mod whole;
 

@@ -3,7 +3,8 @@
 //! ```text
 //! nodes     conv ─ affine ─ relu ─┐                one step: scale folded into the packed filters, ReLU in the store
 //!           conv ─ relu ──────────┴ concat ─ drop  both steps write into concat's storage; drop is another name of it
-//! storages  [input] [ concat = drop ] …            freed after their last reader, unless a name of theirs is kept
+//! storages  [input] [ concat = drop ] …            in one arena, their place another's after their last reader;
+//!                                                  those with a name that is kept by themselves
 //! ```
 //! A plan belongs to one [`Keep`]: a tensor that is kept is computed for itself, so the names of a network never
 //! disappear. It depends on the network and the `Keep` alone, never on the batch or the threads; hence the same `Keep`
@@ -14,8 +15,10 @@
 //! are no matter of rounding.
 
 pub(crate) mod algorithm;
+pub(crate) mod arena;
 
 use algorithm::Tiles;
+use arena::Span;
 use switchback_kernels::Window;
 use switchback_kernels::view::Layout;
 use switchback_kernels::winograd::Tile;
@@ -48,8 +51,6 @@ pub(crate) struct Step {
     pub(crate) output: NodeId,
     /// Runs in the storage of this input.
     pub(crate) in_place: Option<NodeId>,
-    /// Storages that nobody reads any more afterwards.
-    pub(crate) free: Vec<StorageId>,
 }
 
 /// Where a node's tensor lies.
@@ -68,8 +69,16 @@ pub(crate) struct Storage {
     pub(crate) len: usize,
     /// Nodes whose tensor it is and which the caller keeps.
     pub(crate) kept: Vec<NodeId>,
+    /// Where it begins in the arena, in numbers a picture; nowhere where it is the input or kept.
+    pub(crate) offset: Option<usize>,
     /// All nodes whose tensor or part it is.
     members: Vec<NodeId>,
+}
+
+impl Storage {
+    fn new(len: usize) -> Self {
+        Self { len, kept: Vec::new(), offset: None, members: Vec::new() }
+    }
 }
 
 /// The steps of one run.
@@ -77,6 +86,8 @@ pub(crate) struct Storage {
 pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
     pub(crate) storages: Vec<Storage>,
+    /// Numbers a picture of the arena.
+    pub(crate) arena: usize,
     places: Vec<Option<Place>>,
 }
 
@@ -95,8 +106,8 @@ impl Plan {
         let mut steps = graph.steps(tiles);
         let parts = graph.parts(&steps);
         let (storages, places) = graph.place(&mut steps, &parts);
-        let mut plan = Self { steps, storages, places };
-        plan.free_early(network);
+        let mut plan = Self { steps, storages, arena: 0, places };
+        plan.lay_out(network);
         plan
     }
 
@@ -118,36 +129,34 @@ impl Plan {
         }
     }
 
-    /// The most numbers a picture that live at the same time, the input not counted.
-    pub(crate) fn peak(&self) -> usize {
-        let mut live = vec![false; self.storages.len()];
-        let (mut now, mut most) = (0, 0);
-        for step in &self.steps {
-            let storage = self.place(step.output).storage;
-            if storage != 0 && !live[storage] {
-                live[storage] = true;
-                now += self.storages[storage].len;
-                most = most.max(now);
-            }
-            for &s in &step.free {
-                now -= self.storages[s].len;
-            }
-        }
-        most + self.storages[0].kept.len() * self.storages[0].len
+    /// Numbers a picture of what the caller keeps.
+    pub(crate) fn kept(&self) -> usize {
+        self.storages.iter().map(|s| s.kept.len() * s.len).sum()
     }
 
-    fn free_early(&mut self, network: &Network) {
-        let mut last = vec![None; self.storages.len()];
+    /// Gives every storage that nobody keeps its place in the arena.
+    fn lay_out(&mut self, network: &Network) {
+        let mut lives: Vec<Option<Span>> = vec![None; self.storages.len()];
         for (i, step) in self.steps.iter().enumerate() {
             for &id in network.node(step.node).inputs.iter().chain(&step.add).chain([&step.output]) {
-                last[self.place(id).storage] = Some(i);
+                let storage = self.place(id).storage;
+                let len = self.storages[storage].len;
+                lives[storage].get_or_insert(Span { first: i, last: i, len }).last = i;
             }
         }
-        for (storage, last) in last.into_iter().enumerate().skip(1) {
-            if let Some(step) = last.filter(|_| self.storages[storage].kept.is_empty()) {
-                self.steps[step].free.push(storage);
-            }
+        let inside: Vec<(StorageId, Span)> = lives
+            .into_iter()
+            .enumerate()
+            .skip(1)
+            .filter(|&(s, _)| self.storages[s].kept.is_empty())
+            .filter_map(|(s, life)| Some((s, life?)))
+            .collect();
+        let spans: Vec<Span> = inside.iter().map(|&(_, span)| span).collect();
+        let (offsets, end) = arena::pack(&spans);
+        for (&(storage, _), offset) in inside.iter().zip(offsets) {
+            self.storages[storage].offset = Some(offset);
         }
+        self.arena = end;
     }
 }
 
@@ -190,7 +199,6 @@ impl Graph<'_> {
                 tile: None,
                 output: id,
                 in_place: None,
-                free: Vec::new(),
             };
             let layer = &self.network.node(id).layer;
             if let (Layer::Conv2d { .. }, Some(next)) = (layer, self.sole_consumer(id))
@@ -273,8 +281,7 @@ impl Graph<'_> {
     /// Gives every step's output a place: a part of a concatenation, its input's own, or a storage for itself.
     fn place(&self, steps: &mut [Step], parts: &[Option<(NodeId, usize)>]) -> (Vec<Storage>, Vec<Option<Place>>) {
         let mut places: Vec<Option<Place>> = vec![None; self.needed.len()];
-        let mut storages =
-            vec![Storage { len: self.network.input_shape().len(), kept: Vec::new(), members: Vec::new() }];
+        let mut storages = vec![Storage::new(self.network.input_shape().len())];
         let join = |storages: &mut Vec<Storage>, places: &mut Vec<Option<Place>>, id: NodeId, place: Place| {
             places[id] = Some(place);
             storages[place.storage].members.push(id);
@@ -323,7 +330,7 @@ impl Graph<'_> {
                     let (root, channel) = parts[step.output].unwrap_or((step.output, 0));
                     let shape = self.network.node(root).shape;
                     let storage = *roots[root].get_or_insert_with(|| {
-                        storages.push(Storage { len: shape.len(), kept: Vec::new(), members: Vec::new() });
+                        storages.push(Storage::new(shape.len()));
                         storages.len() - 1
                     });
                     Place { storage, offset: channel * shape.h * shape.w }
@@ -423,8 +430,8 @@ mod tests {
         assert_eq!(plan.place(5), Place { storage: concat, offset: 3 * 16 });
         assert_eq!(plan.place(7).storage, concat);
         assert_eq!(plan.storages.len(), 3);
-        assert_eq!(plan.steps[4].free, [concat]);
-        assert_eq!(plan.peak(), 8 * 16 + 8);
+        assert_eq!(plan.storages.iter().map(|s| s.offset).collect::<Vec<_>>(), [None, Some(0), None]);
+        assert_eq!((plan.arena, plan.kept()), (8 * 16, 8));
     }
 
     #[test]
@@ -436,7 +443,7 @@ mod tests {
             assert_eq!(place.offset, 0, "node {kept}");
             assert_eq!(plan.storages[place.storage].kept, [kept]);
             assert_eq!(plan.storages[place.storage].len, net.node(kept).shape.len());
-            assert!(plan.steps.iter().all(|s| !s.free.contains(&place.storage)));
+            assert_eq!(plan.storages[place.storage].offset, None);
         }
         // Nothing beyond the furthest kept node runs.
         let plan = plan(&net, &[2]);
@@ -495,7 +502,7 @@ mod tests {
         let copied = Plan::new(&net, &keep(true), &tiles);
         let last = copied.steps.iter().find(|s| s.node == 4).unwrap();
         assert_eq!((last.add, last.in_place), (Some(2), None));
-        assert!(copied.steps.iter().all(|s| !s.free.contains(&copied.place(2).storage)));
+        assert_eq!(copied.storages[copied.place(2).storage].offset, None);
         let traced = Plan::new(&net, &keep(false), &tiles);
         assert!(traced.steps.iter().all(|s| s.add.is_none()));
     }

@@ -5,10 +5,11 @@ pub(crate) mod packed;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use switchback_kernels::aligned::AlignedBuf;
 use switchback_kernels::{Cpu, Dtype, softmax};
 
 use crate::error::{Error, Result};
-use crate::forward::{self, Pool};
+use crate::forward;
 use crate::model::Model;
 use crate::network::{Layer, Network, NodeId};
 use crate::observe::Observer;
@@ -41,6 +42,26 @@ pub enum LinearWeights {
     F16,
 }
 
+/// Bytes that a run takes beside the model file and the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// The arena: the activations that nobody keeps, each in the place of others before and after it.
+    pub activations: u64,
+    /// Tensors and switches that the caller keeps.
+    pub kept: u64,
+    /// Packed filters of convolutions.
+    pub filters: u64,
+    /// Linear weights as halves, beside those of the file.
+    pub halves: u64,
+}
+
+impl MemoryUse {
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.activations + self.kept + self.filters + self.halves
+    }
+}
+
 /// A model ready to run. Shared freely between threads.
 pub struct Session {
     model: Arc<Model>,
@@ -49,7 +70,8 @@ pub struct Session {
     /// Which convolutions may run as Winograd's.
     tiles: Tiles,
     packed: Packed,
-    pools: Mutex<Vec<Pool>>,
+    /// One for each run at a time; the next run of the same size finds it ready.
+    arenas: Mutex<Vec<AlignedBuf>>,
 }
 
 impl Session {
@@ -69,7 +91,7 @@ impl Session {
         packed::check_sizes(&model).map_err(|e| e.in_model(&model.path))?;
         let packed = Packed::new(Arc::clone(&model), cpu.clone(), options.weights == LinearWeights::F16);
         let tiles = algorithm::choose(&model, &cpu, options.algorithm);
-        Ok(Self { model, cpu, options, tiles, packed, pools: Mutex::default() })
+        Ok(Self { model, cpu, options, tiles, packed, arenas: Mutex::default() })
     }
 
     /// The model.
@@ -132,43 +154,56 @@ impl Session {
         }
         let plan = self.plan(keep);
         if let Some(limit) = self.options.max_memory {
-            let need = self.bytes(&plan, keep, input.batch);
+            let need = self.plan_memory(&plan, keep, input.batch).total();
             if need > limit {
                 return Err(Error::Memory { what: format!("a run of {} picture(s)", input.batch), need, limit });
             }
         }
-        let mut pool = self.pools.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        let trace = self.cpu.threads.inside(|| forward::run(self, input, keep, &plan, &mut pool, observer));
-        let trace = trace.map_err(|e| e.in_model(&self.model.path))?;
-        pool.end();
-        self.pools.lock().unwrap_or_else(PoisonError::into_inner).push(pool);
-        Ok(trace)
+        let mut arena = self.arena(input.batch * plan.arena);
+        let trace = self.cpu.threads.inside(|| forward::run(self, input, keep, &plan, &mut arena, observer));
+        self.arenas.lock().unwrap_or_else(PoisonError::into_inner).push(arena);
+        trace.map_err(|e| e.in_model(&self.model.path))
+    }
+
+    /// At least `len` numbers; one that an earlier run left, unless that is too small or far too large.
+    fn arena(&self, len: usize) -> AlignedBuf {
+        let left = self.arenas.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        left.filter(|arena| (len..=len.saturating_mul(4)).contains(&arena.len()))
+            .unwrap_or_else(|| AlignedBuf::zeroed(len))
     }
 
     /// Estimate of the bytes that running `batch` pictures as far as `keep` asks takes beside the model file and the
-    /// input: packed filters, linear weights as halves, the most activations that live at one time, and kept switches.
+    /// input.
     pub fn memory(&self, keep: &Keep, batch: usize) -> u64 {
-        self.bytes(&self.plan(keep), keep, batch)
+        self.memory_use(keep, batch).total()
     }
 
-    fn bytes(&self, plan: &Plan, keep: &Keep, batch: usize) -> u64 {
+    /// What [`Session::memory`] is made of.
+    pub fn memory_use(&self, keep: &Keep, batch: usize) -> MemoryUse {
+        self.plan_memory(&self.plan(keep), keep, batch)
+    }
+
+    fn plan_memory(&self, plan: &Plan, keep: &Keep, batch: usize) -> MemoryUse {
         let network = self.network();
-        let filters: usize = plan
-            .steps
-            .iter()
-            .filter_map(|s| match network.node(s.node).layer {
+        let (mut filters, mut halves) = (0, 0);
+        for step in &plan.steps {
+            match network.node(step.node).layer {
                 Layer::Conv2d { weight, .. } | Layer::ConvTranspose2d { weight, .. } => {
                     let packed = self.packed.view(weight).len() * size_of::<f32>();
-                    Some(s.tile.map_or(packed, |tile| packed / 9 * tile.alpha() * tile.alpha()))
+                    filters += step.tile.map_or(packed, |tile| packed / 9 * tile.alpha() * tile.alpha());
                 }
                 Layer::Linear { weight, .. } if self.packed.halves(weight) => {
-                    Some(self.packed.view(weight).len() * Dtype::F16.size())
+                    halves += self.packed.view(weight).len() * Dtype::F16.size();
                 }
-                _ => None,
-            })
-            .sum();
-        let picture = plan.peak() * size_of::<f32>() + forward::switch_bytes(network, keep);
-        (filters + batch * picture) as u64
+                _ => {}
+            }
+        }
+        MemoryUse {
+            activations: (batch * plan.arena * size_of::<f32>()) as u64,
+            kept: (batch * (plan.kept() * size_of::<f32>() + forward::switch_bytes(network, keep))) as u64,
+            filters: filters as u64,
+            halves: halves as u64,
+        }
     }
 
     /// What a run must keep for [`Session::scores`]: the scores, and what the network's own softmax makes of them.
@@ -224,4 +259,52 @@ pub struct Scores {
     pub scores: Vec<Vec<f32>>,
     /// After it.
     pub probabilities: Vec<Vec<f32>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::architecture::{Name, build};
+    use crate::tensor::Shape;
+
+    fn picture(shape: Shape, batch: usize, seed: usize) -> Tensor {
+        let data = (0..batch * shape.len()).map(|i| ((i * 37 + seed) % 255) as f32 / 127.0 - 1.0).collect();
+        Tensor { batch, shape, data }
+    }
+
+    #[test]
+    fn what_an_arena_held_before_changes_nothing() {
+        for name in [Name::GoogLeNet, Name::ResNet18] {
+            let session = Session::new(Arc::new(build(name, 1)), Cpu::new(2), None).unwrap();
+            let keep = session.keep_scores();
+            let scores = |batch: usize, seed: usize| {
+                let trace = session.run(&picture(session.network().input_shape(), batch, seed), &keep).unwrap();
+                trace.tensor(session.network().scores()).unwrap().data.clone()
+            };
+            let want = scores(1, 1);
+            assert_ne!(scores(2, 5), want);
+            // A step that read what no step of this run wrote would find NaN.
+            session.arenas.lock().unwrap().iter_mut().for_each(|arena| arena.fill(f32::NAN));
+            assert_eq!(scores(1, 1), want, "{name:?}");
+            let held: Vec<_> = session.arenas.lock().unwrap().iter().map(|arena| arena.as_ptr()).collect();
+            assert_eq!(scores(1, 1), want, "{name:?}");
+            let again: Vec<_> = session.arenas.lock().unwrap().iter().map(|arena| arena.as_ptr()).collect();
+            assert_eq!(held, again, "{name:?}: the arena is used again");
+        }
+    }
+
+    #[test]
+    fn the_arena_is_as_large_as_what_lives_at_one_time() {
+        let squeeze = Session::new(Arc::new(build(Name::SqueezeNet11, 1)), Cpu::new(1), None).unwrap();
+        let used = |batch| squeeze.memory_use(&squeeze.keep_scores(), batch);
+        // At least two squeezed and expanded maps of 55 × 55, at most the first convolution and its pool.
+        let (least, most) = (4 * (128 + 16) * 55 * 55, 4 * 64 * (111 * 111 + 55 * 55));
+        assert!((least..=most).contains(&used(1).activations), "{:?}", used(1));
+        assert_eq!((used(3).activations, used(3).filters), (3 * used(1).activations, used(1).filters));
+        assert_eq!(used(1).kept, 4 * 2 * 1000);
+        // Everything kept: nothing is left for the arena.
+        let everything: Vec<NodeId> = (0..squeeze.network().nodes().len()).collect();
+        let used = squeeze.memory_use(&Keep::nodes(squeeze.network(), &everything), 1);
+        assert_eq!(used.activations, 0);
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::json;
+
 use crate::command::{run, run_in};
 use crate::tiny::{self, folder};
 
@@ -142,6 +144,29 @@ fn options_that_arrive_later_are_refused_by_name() {
         assert!(ran.status == Some(2) && ran.stderr.contains(says), "{words:?}: {}", ran.stderr);
         assert_eq!(run(&[words, &["--json"]].concat()).error()["kind"], "usage");
     }
+}
+
+#[test]
+fn memory_is_shown_and_the_limit_is_that() {
+    let folder = folder();
+    let model = ["-m", "tiny.safetensors", "--algorithm", "im2col"];
+    let run = |words: &[&str]| run_in(folder.path(), &[words, &model].concat());
+    // conv1 with its ReLU (4·8·8) beside pool1 (4·4·4), in whose place conv2 follows; three scores and probabilities.
+    let (activations, kept, filters) = (4 * (256 + 64), 4 * 6, 4 * (108 + 12));
+    let total = activations + kept + filters;
+    let memory = run(&["layers", "--json"]).json()["memory"].clone();
+    let want = json!({
+        "activations": activations, "kept": kept, "filters": filters, "halves": 0, "total": total
+    });
+    assert_eq!(memory, want);
+    assert!(run(&["layers"]).text().contains("of activations"));
+    let check = run_in(folder.path(), &["doctor", "tiny.safetensors", "--algorithm", "im2col", "--json"]).json();
+    assert_eq!(
+        (&check["check"]["memory"]["classify_parts"], &check["check"]["memory"]["classify"]),
+        (&want, &json!(total))
+    );
+    let limited = |limit: i32| run(&["classify", "red.png", "--max-memory", &limit.to_string()]).status;
+    assert_eq!((limited(total), limited(total - 1)), (Some(0), Some(2)));
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod input;
 mod json;
 mod layers;
 mod machine;
+mod memory;
 mod model;
 mod models;
 mod occlude;

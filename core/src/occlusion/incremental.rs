@@ -13,10 +13,11 @@ use switchback_kernels::Cpu;
 use super::Answer;
 use super::clean::Clean;
 use super::patch::{Patch, Patches};
+use super::pool::Pool;
 use super::spread::Spread;
 use super::whole::Whole;
 use crate::error::Result;
-use crate::forward::{Pool, is_finite};
+use crate::forward::is_finite;
 use crate::network::NodeId;
 
 /// Bytes that a chunk may take: its maps should stay in the caches.

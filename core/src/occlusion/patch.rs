@@ -11,7 +11,7 @@
 use switchback_kernels::view::Layout;
 use switchback_kernels::{Maps, Window};
 
-use crate::forward::Pool;
+use super::pool::Pool;
 use crate::tensor::{Shape, Tensor};
 
 /// Nothing differs.

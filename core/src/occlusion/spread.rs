@@ -18,8 +18,8 @@ use switchback_kernels::{
 
 use super::clean::Clean;
 use super::patch::{Frame, NOTHING, Patch, Patches, gather};
+use super::pool::Pool;
 use crate::error::Result;
-use crate::forward::Pool;
 use crate::network::{Layer, NodeId};
 use crate::plan::Step;
 use crate::session::packed;
@@ -180,7 +180,7 @@ impl<'a> Spread<'a> {
         if len == 0 {
             return Ok(patches);
         }
-        let mut buffer = self.pool.take(len, false);
+        let mut buffer = self.pool.take(len);
         for (s, &window) in windows.iter().enumerate().filter(|(_, w)| !w.is_empty()) {
             let start = patches.patches[s].offset;
             let out = &mut buffer[start..start + shape.c * window.area()];
@@ -205,7 +205,7 @@ impl<'a> Spread<'a> {
             }
             Layer::MaxPool2d { .. } | Layer::AvgPool2d { .. } | Layer::ConvTranspose2d { .. } => {
                 let reads = crate::receptive::reads(layer, window, source);
-                let mut buffer = self.pool.take(source.c * reads.area(), false);
+                let mut buffer = self.pool.take(source.c * reads.area());
                 let part = &mut buffer[..source.c * reads.area()];
                 self.gather(first, s, reads.into(), part);
                 let input = Maps::windowed(part, 1, source.c, source.size(), reads);
@@ -257,7 +257,7 @@ impl<'a> Spread<'a> {
             }
             Layer::Add => {
                 self.gather(first, s, window.into(), data);
-                let mut buffer = self.pool.take(data.len(), false);
+                let mut buffer = self.pool.take(data.len());
                 for &input in &inputs[1..] {
                     let part = &mut buffer[..data.len()];
                     self.gather(input, s, window.into(), part);
@@ -276,7 +276,7 @@ impl<'a> Spread<'a> {
                 }
             }
             Layer::GlobalMaxPool => {
-                let mut buffer = self.pool.take(source.len(), false);
+                let mut buffer = self.pool.take(source.len());
                 let part = &mut buffer[..source.len()];
                 self.whole(first, s, part);
                 global_pool::global_max_pool(cpu, Maps::new(part, 1, source.c, source.size()), data, None);
@@ -330,14 +330,14 @@ impl<'a> Spread<'a> {
             let out = size(batch[0]);
             let reads = [0, 1].map(|i| (out[i] - 1) * stride[i] + extent[i]);
             let each = conv.in_channels * reads[0] * reads[1];
-            let mut copies = self.pool.take(batch.len() * each, false);
+            let mut copies = self.pool.take(batch.len() * each);
             for (&s, copy) in batch.iter().zip(copies.chunks_exact_mut(each)) {
                 let corner = [windows[s].y0, windows[s].x0];
                 let at = [0, 1].map(|i| (corner[i] * stride[i]) as isize - pads[i] as isize);
                 self.gather(input, s, Frame { at, size: reads }, copy);
             }
             let cells = shape.c * out[0] * out[1];
-            let mut buffer = self.pool.take(batch.len() * cells, false);
+            let mut buffer = self.pool.take(batch.len() * cells);
             let from = Maps::new(&copies[..batch.len() * each], batch.len(), conv.in_channels, reads);
             let layout = Layout::contiguous(batch.len(), shape.c, out, Window::full(out));
             let to = MapsMut::with_layout(&mut buffer[..batch.len() * cells], layout);

@@ -15,6 +15,7 @@ use switchback_core::{Dtype, Model, Progress};
 
 use super::Outcome;
 use super::context::Context;
+use super::memory::Memory;
 use super::model::{self, Header};
 use super::output::print;
 use super::progress::Meter;
@@ -57,7 +58,7 @@ struct Check {
     weight_bytes: u64,
     macs: u64,
     damaged: Vec<Damage>,
-    memory: Memory,
+    memory: Estimates,
 }
 
 /// The first number of a weight that is not finite.
@@ -70,8 +71,10 @@ struct Damage {
 
 /// Estimates in bytes, beside the model file.
 #[derive(Serialize)]
-struct Memory {
+struct Estimates {
     classify: u64,
+    /// What `classify` is made of.
+    classify_parts: Memory,
     /// A run that keeps every layer of one picture.
     everything: u64,
 }
@@ -120,8 +123,9 @@ fn check(context: &Context, model: &Model, session: &Session) -> anyhow::Result<
         weight_bytes: model.weights.total_bytes() as u64,
         macs: count::total_macs(network),
         damaged: damaged(context, &model.weights)?,
-        memory: Memory {
+        memory: Estimates {
             classify: session.memory(&session.keep_scores(), 1),
+            classify_parts: Memory::to_classify(session),
             everything: session.memory(&Keep::nodes(network, &everything), 1),
         },
     })
@@ -174,8 +178,9 @@ fn text(opened: &model::Opened, check: &Check) -> String {
         ),
         format!("  preprocess   {}", model::record(&opened.preprocess)),
         format!(
-            "  memory       about {} to classify, {} to keep every layer of one picture, beside the file",
+            "  memory       about {} to classify ({}), {} to keep every layer of one picture, beside the file",
             bytes(check.memory.classify),
+            check.memory.classify_parts.text(),
             bytes(check.memory.everything)
         ),
     ];

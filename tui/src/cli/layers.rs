@@ -14,6 +14,7 @@ use super::Outcome;
 use super::context::Context;
 use super::failure::show;
 use super::json;
+use super::memory::Memory;
 use super::model::{self, Opened};
 use super::output::{Format, Target, print};
 use super::sweep::print_json;
@@ -37,6 +38,7 @@ struct Document {
     #[serde(flatten)]
     header: model::Header,
     input: Shape,
+    memory: Memory,
     layers: Vec<Row>,
 }
 
@@ -95,7 +97,8 @@ fn document(opened: &Opened) -> Document {
         }
     };
     let layers = network.nodes().iter().enumerate().map(row).collect();
-    Document { header: opened.header(), input: network.input_shape(), layers }
+    let memory = Memory::to_classify(&opened.session);
+    Document { header: opened.header(), input: network.input_shape(), memory, layers }
 }
 
 fn table(document: &Document) -> Table {
@@ -169,6 +172,7 @@ fn text(model: &Model, preprocess: &Chosen, document: &Document) -> String {
         grouped(count::parameters(network)),
         grouped(count::total_macs(network))
     );
+    text += &format!("memory to classify a picture: {}, beside the file\n", document.memory.text());
     text += &format!("preprocessing: {}\n", model::record(preprocess));
     text
 }
