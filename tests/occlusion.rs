@@ -8,14 +8,22 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use switchback_core::architecture::{Name, build};
-use switchback_core::occlusion::{Fill, Heatmap, Method, Settings, occlude, occlude_by};
+use switchback_core::occlusion::{ADAPTIVE, Fill, Heatmap, Method, Settings, occlude, occlude_by, occlude_in_stages};
 use switchback_core::session::Session;
 use switchback_core::{Cpu, Error, Model, Tensor};
 use switchback_testdata::golden::{Golden, NAMES, sessions};
 
 fn settings(golden: &Golden) -> Settings {
     let [size, stride] = golden.integers("occlusion.size_stride")[..] else { panic!("size and stride") };
-    Settings { size, stride, fill: Fill::Constant(vec![0.0; 3]), classes: Vec::new(), layer: None, channel: None }
+    Settings {
+        size,
+        stride,
+        fill: Fill::Constant(vec![0.0; 3]),
+        classes: Vec::new(),
+        layer: None,
+        channel: None,
+        adaptive: None,
+    }
 }
 
 #[test]
@@ -57,6 +65,48 @@ fn a_cancel_is_heard() {
     assert!(matches!(result, Err(Error::Cancelled)) && calls == 2);
 }
 
+#[test]
+fn stages_are_usable_and_a_cancel_keeps_them() {
+    let Some(sessions) = sessions("models/squeezenet1.1.onnx") else { return };
+    let Some(golden) = Golden::of(NAMES[1]) else { return };
+    let (session, settings) = (sessions.last().expect("a level"), settings(&golden));
+    let input = golden.input(session);
+    let mut stages = Vec::new();
+    let full = occlude_in_stages(session, &input, &settings, &mut |_, map| {
+        stages.extend(map.cloned());
+        ControlFlow::Continue(())
+    })
+    .expect("a map");
+    assert_eq!(stages.iter().map(|m| m.known.iter().filter(|&&k| k).count()).collect::<Vec<_>>(), [9, 25, 81]);
+    assert_eq!((full.skipped(), stages[2].probability == full.probability), (0.0, true));
+    for stage in &stages {
+        for place in 0..81 {
+            assert!((0.0..=1.0).contains(&stage.probability[0][place]) && stage.activity[place].is_finite());
+            if stage.known[place] {
+                assert_eq!(stage.probability[0][place].to_bits(), full.probability[0][place].to_bits());
+            }
+        }
+    }
+    let kept = occlude_in_stages(session, &input, &settings, &mut |_, map| match map {
+        Some(_) => ControlFlow::Break(()),
+        None => ControlFlow::Continue(()),
+    })
+    .expect("the first stage");
+    assert_eq!(kept.probability, stages[0].probability);
+
+    let adaptive = |threshold| {
+        let settings = Settings { adaptive: Some(threshold), ..settings.clone() };
+        occlude(session, &input, &settings, &mut |_| ControlFlow::Continue(())).expect("a map")
+    };
+    assert_eq!(adaptive(-1.0).skipped(), 0.0);
+    let map = adaptive(ADAPTIVE);
+    for place in (0..81).filter(|&p| map.known[p]) {
+        assert_eq!(map.probability[0][place].to_bits(), full.probability[0][place].to_bits());
+    }
+    let never = adaptive(f32::INFINITY);
+    assert!(never.skipped() > 0.0 && never.skipped() <= 72.0 / 81.0, "{}", never.skipped());
+}
+
 /// Numbers without a pattern, as an input.
 fn noise(session: &Session, seed: u64) -> Tensor {
     let shape = session.network().input_shape();
@@ -83,7 +133,8 @@ fn windows_give_what_full_passes_give() {
     for name in [Name::AlexNet, Name::ZfNet, Name::ResNet18, Name::GoogLeNet, Name::SqueezeNet11] {
         let session = Session::new(Arc::new(build(name, 7)), Cpu::new(2), None).expect("a session");
         let fill = Fill::Constant(vec![0.5, -0.25, 0.0]);
-        let settings = Settings { size: 32, stride: 64, fill, classes: vec![0, 999], layer: None, channel: None };
+        let settings =
+            Settings { size: 32, stride: 64, fill, classes: vec![0, 999], layer: None, channel: None, adaptive: None };
         let (maps, probability, activity) = both(&session, &noise(&session, 3), &settings);
         assert!(probability <= 1e-5 && activity <= 1e-6, "{name}: {probability:e}, {activity:e}");
         assert_eq!(maps[0].label, maps[1].label, "{name}");
@@ -96,7 +147,8 @@ fn windows_give_what_full_passes_give() {
 fn little_memory_takes_longer_but_gives_the_same_map() {
     let model = Arc::new(build(Name::SqueezeNet11, 7));
     let fill = Fill::Constant(vec![0.0; 3]);
-    let settings = Settings { size: 40, stride: 60, fill, classes: vec![1], layer: None, channel: None };
+    let settings =
+        Settings { size: 40, stride: 60, fill, classes: vec![1], layer: None, channel: None, adaptive: None };
     let map = |limit: Option<u64>| {
         let session = Session::new(Arc::clone(&model), Cpu::new(1), limit).expect("a session");
         occlude(&session, &noise(&session, 5), &settings, &mut |_| ControlFlow::Continue(())).expect("a map")
@@ -155,7 +207,7 @@ proptest! {
             prop_assume!(!spatial.is_empty() && shape.h.min(shape.w) >= size);
             let layer = Some(spatial[layer.index(spatial.len())]);
             let fill = Fill::Noise { low: vec![-1.0; shape.c], high: vec![1.0; shape.c], seed };
-            let settings = Settings { size, stride, fill, classes: vec![0], layer, channel: None };
+            let settings = Settings { size, stride, fill, classes: vec![0], layer, channel: None, adaptive: None };
             let (_, probability, activity) = both(session, &noise(session, seed), &settings);
             prop_assert!(probability <= 1e-5 && activity <= 1e-5, "{}: {:e}, {:e}", name, probability, activity);
             Ok(())

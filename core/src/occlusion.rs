@@ -10,12 +10,14 @@
 //! | `patch` | a square's window at a node, and the maps around it |
 //! | `spread` | some squares, from node to node |
 //! | `columns` | linear layers by the columns that change |
+//! | `order` | coarse places first; what lies between |
 //! | `incremental` | chunks of squares on the threads, then the linear layers for all |
 //! | `whole` | full passes: the oracle, and the way out where there is little memory |
 
 mod clean;
 mod columns;
 mod incremental;
+mod order;
 mod patch;
 mod pool;
 mod spread;
@@ -66,7 +68,13 @@ pub struct Settings {
     pub layer: Option<NodeId>,
     /// Which map; default the one with the largest sum on the whole picture.
     pub channel: Option<usize>,
+    /// Visit a finer place only where, around it, a probability moves by more than this or the label changes; what is
+    /// skipped is interpolated. An approximation; [`ADAPTIVE`] is a sensible number.
+    pub adaptive: Option<f32>,
 }
+
+/// For [`Settings::adaptive`]: one percent.
+pub const ADAPTIVE: f32 = 0.01;
 
 /// The maps of one sweep: row i, column j is the square with its top left corner at (i·stride, j·stride).
 #[derive(Clone, Debug, PartialEq)]
@@ -93,6 +101,8 @@ pub struct Heatmap {
     pub baseline_label: usize,
     /// Without a square: the sum over the map.
     pub baseline_activity: f32,
+    /// Whether each place was computed; the others are interpolated between those around them.
+    pub known: Vec<bool>,
     /// The most bytes that the sweep took at one time beside the model file, by count.
     pub peak_memory: u64,
 }
@@ -146,6 +156,34 @@ pub fn occlude_by(
     method: Method,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Heatmap> {
+    match sweep(session, input, settings, method, &mut |p, _| progress(p))? {
+        (map, true) => Ok(map),
+        (_, false) => Err(Error::Cancelled),
+    }
+}
+
+/// [`occlude`] for somebody who looks on: places are visited from a coarse lattice to the full one, and after each stage
+/// (one place in sixteen, one in four, all) `progress` also gets the map, interpolated where it is not yet known. A
+/// cancel after the first stage ends with the map as it then is; see [`Heatmap::known`].
+///
+/// # Errors
+/// As [`occlude`].
+pub fn occlude_in_stages(
+    session: &Session,
+    input: &Tensor,
+    settings: &Settings,
+    progress: &mut dyn FnMut(Progress, Option<&Heatmap>) -> ControlFlow<()>,
+) -> Result<Heatmap> {
+    Ok(sweep(session, input, settings, Method::Windows, progress)?.0)
+}
+
+fn sweep(
+    session: &Session,
+    input: &Tensor,
+    settings: &Settings,
+    method: Method,
+    progress: &mut dyn FnMut(Progress, Option<&Heatmap>) -> ControlFlow<()>,
+) -> Result<(Heatmap, bool)> {
     let network = session.network();
     let shape = network.input_shape();
     let Settings { size, stride, .. } = *settings;
@@ -192,25 +230,14 @@ pub fn occlude_by(
     };
 
     let (rows, columns) = ((shape.h - size) / stride + 1, (shape.w - size) / stride + 1);
-    let total = rows * columns;
     let mut map = Heatmap {
-        rows,
-        columns,
-        probability: vec![vec![f32::NAN; total]; classes.len()],
-        label: vec![0; total],
-        activity: vec![f32::NAN; total],
         baseline_probability: classes.iter().map(|&c| probabilities[c]).collect(),
         baseline_label,
         baseline_activity: sum(maps.channel(0, channel)),
-        peak_memory: 0,
-        classes,
         layer,
         channel,
+        ..Heatmap::blank(rows, columns, classes)
     };
-    let what = "positions";
-    if progress(Progress { what, done: 0, total }).is_break() {
-        return Err(Error::Cancelled);
-    }
     let whole = Whole { session, picture: &picture, keep: &asked, square: (size, &square), layer, channel };
     let incremental = windows.then(|| {
         let clean = Clean::new(session, keep, trace, (size, square.clone()), (layer, channel));
@@ -220,24 +247,55 @@ pub fn occlude_by(
         Some(windows) => Sweep::Windows(Box::new(windows)),
         None => Sweep::Whole(whole, Vec::new()),
     };
-    let (mut done, mut known) = (0, 0);
-    while done < total {
-        let next = (done + sweep.batch()).min(total);
-        let corners: Vec<[usize; 2]> = (done..next).map(|p| [p / columns * stride, p % columns * stride]).collect();
-        sweep.push(&corners)?;
-        done = next;
-        if done == total || sweep.is_full() {
-            for answer in sweep.flush()? {
-                map.put(known, &answer);
-                known += 1;
+    let done = visit(&mut map, &mut sweep, settings, progress)?;
+    map.peak_memory = sweep.peak();
+    Ok((map, done))
+}
+
+/// Visits all places, coarse ones first. Whether all were visited: after the first stage a cancel keeps what is there.
+fn visit(
+    map: &mut Heatmap,
+    sweep: &mut Sweep<'_>,
+    settings: &Settings,
+    progress: &mut dyn FnMut(Progress, Option<&Heatmap>) -> ControlFlow<()>,
+) -> Result<bool> {
+    let (what, total) = ("positions", map.known.len());
+    let (rows, columns) = (map.rows, map.columns);
+    if progress(Progress { what, done: 0, total }, None).is_break() {
+        return Err(Error::Cancelled);
+    }
+    let mut done = 0;
+    for (stage, step) in order::STEPS.into_iter().enumerate() {
+        let all: Vec<usize> = order::places(rows, columns, step).collect();
+        let count = all.len();
+        let mut places = all;
+        if let (Some(threshold), 1..) = (settings.adaptive, stage) {
+            places.retain(|&place| order::moves(map, 2 * step, place, threshold));
+        }
+        done += count - places.len();
+        let (mut pushed, mut known) = (0, 0);
+        while pushed < places.len() {
+            let next = (pushed + sweep.batch()).min(places.len());
+            let corner = |&p: &usize| [p / columns * settings.stride, p % columns * settings.stride];
+            sweep.push(&places[pushed..next].iter().map(corner).collect::<Vec<_>>())?;
+            done += next - pushed;
+            pushed = next;
+            if pushed == places.len() || sweep.is_full() {
+                for answer in sweep.flush()? {
+                    map.put(places[known], &answer);
+                    known += 1;
+                }
+            }
+            if progress(Progress { what, done, total }, None).is_break() && done < total {
+                return if stage == 0 { Err(Error::Cancelled) } else { Ok(false) };
             }
         }
-        if progress(Progress { what, done, total }).is_break() && done < total {
-            return Err(Error::Cancelled);
+        order::fill(map, step);
+        if progress(Progress { what, done, total }, Some(map)).is_break() && done < total {
+            return Ok(false);
         }
     }
-    map.peak_memory = sweep.peak();
-    Ok(map)
+    Ok(true)
 }
 
 /// How far two maps of the same sweep are apart.
@@ -252,6 +310,31 @@ pub struct Apart {
 }
 
 impl Heatmap {
+    /// Nothing known yet.
+    fn blank(rows: usize, columns: usize, classes: Vec<usize>) -> Self {
+        let total = rows * columns;
+        Self {
+            rows,
+            columns,
+            probability: vec![vec![f32::NAN; total]; classes.len()],
+            baseline_probability: vec![f32::NAN; classes.len()],
+            classes,
+            layer: 0,
+            channel: 0,
+            label: vec![0; total],
+            activity: vec![f32::NAN; total],
+            baseline_label: 0,
+            baseline_activity: f32::NAN,
+            known: vec![false; total],
+            peak_memory: 0,
+        }
+    }
+
+    /// The share of places that were not computed but interpolated.
+    pub fn skipped(&self) -> f64 {
+        self.known.iter().filter(|&&k| !k).count() as f64 / self.known.len() as f64
+    }
+
     /// How far `other` is from this map; panics where the places are not the same.
     pub fn apart(&self, other: &Heatmap) -> Apart {
         assert_eq!(
@@ -287,6 +370,7 @@ impl Heatmap {
         }
         self.label[position] = argmax(&answer.probabilities);
         self.activity[position] = answer.activity;
+        self.known[position] = true;
     }
 }
 

@@ -124,7 +124,7 @@ pub(crate) fn occlusion(result: &Occluded<'_>) -> anyhow::Result<Sheet> {
     for ((&class, values), base) in map.classes.iter().zip(&map.probability).zip(&map.baseline_probability) {
         let title = format!("probability of {}", escape(opened.class_name(class)));
         let heat = Panel::heat(title, values, map.columns, Colormap::ember(), percent);
-        panels.push(heat.note(format!("whole picture {}", percent(*base))));
+        panels.push(heat.note(format!("whole picture {}{}", percent(*base), result.approximate())));
     }
     let layer = escape(&opened.network().node(map.layer).name).into_owned();
     let heat = Panel::heat(

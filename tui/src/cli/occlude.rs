@@ -61,6 +61,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILL", value_enum, default_value_t = FillName::Mean)]
     fill: FillName,
 
+    /// Visit finer places only where the probability or the label moves between coarser ones; an approximation
+    #[arg(long, conflicts_with = "verify")]
+    adaptive: bool,
+
     /// Also make a full pass for every place, and fail if the map is more than 0.00001 off
     #[arg(long)]
     verify: bool,
@@ -111,10 +115,12 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ou
         let node = network.node(layer);
         check_channels(&[channel], node.shape, || format!("layer \"{}\"", node.name))?;
     }
+    let adaptive = arguments.adaptive.then_some(occlusion::ADAPTIVE);
     let mut wrong = false;
     let outcome = plan.run(context, &opened, |loaded| {
         let fill = fill(arguments.fill, context.options.seed, &opened.preprocess.record, loaded)?;
-        let settings = Settings { size, stride, fill, classes: classes.clone(), layer, channel: arguments.channel };
+        let settings =
+            Settings { size, stride, fill, classes: classes.clone(), layer, channel: arguments.channel, adaptive };
         let start = Instant::now();
         let mut meter = Meter::new(context, "occlude");
         let map = occlusion::occlude(&opened.session, &loaded.tensor, &settings, &mut |p| meter.step(p))?;
@@ -125,6 +131,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ou
             let start = Instant::now();
             let mut meter = Meter::new(context, "verify");
             let whole = Method::Whole;
+            let settings = Settings { adaptive: None, ..settings.clone() };
             let oracle =
                 occlusion::occlude_by(&opened.session, &loaded.tensor, &settings, whole, &mut |p| meter.step(p))?;
             let apart = oracle.apart(&map);
@@ -141,6 +148,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ou
             seed: context.options.seed,
             map,
             seconds,
+            adaptive,
             verified,
         })
     })?;
@@ -197,6 +205,7 @@ pub(crate) struct Occluded<'a> {
     seed: u64,
     pub(crate) map: Heatmap,
     seconds: f64,
+    adaptive: Option<f32>,
     verified: Option<Verified>,
 }
 
@@ -244,6 +253,7 @@ pub(crate) struct Record {
     baseline: Baseline,
     seconds: f64,
     peak_memory_bytes: u64,
+    approximation: Option<Approximation>,
     verified: Option<Verified>,
 }
 
@@ -270,7 +280,26 @@ fn grid<T: Copy>(flat: &[T], columns: usize) -> Vec<Vec<T>> {
     flat.chunks(columns).map(<[T]>::to_vec).collect()
 }
 
+/// What `--adaptive` left out.
+#[derive(Clone, Copy, Serialize)]
+pub(crate) struct Approximation {
+    /// A probability that moves by less between coarser places is not looked at more closely.
+    threshold: f32,
+    /// The share of places that were not computed but interpolated.
+    skipped: f64,
+}
+
 impl Occluded<'_> {
+    fn approximation(&self) -> Option<Approximation> {
+        self.adaptive.map(|threshold| Approximation { threshold, skipped: self.map.skipped() })
+    }
+
+    /// ` · approximation, 62 % of places skipped`, or nothing.
+    pub(crate) fn approximate(&self) -> String {
+        self.approximation()
+            .map_or_else(String::new, |a| format!(" · approximation, {:.0} % of places skipped", 100.0 * a.skipped))
+    }
+
     fn names(&self) -> Vec<String> {
         self.map.classes.iter().map(|&c| self.opened.class_name(c).to_owned()).collect()
     }
@@ -314,6 +343,7 @@ impl Artefact for Occluded<'_> {
             },
             seconds: self.seconds,
             peak_memory_bytes: map.peak_memory,
+            approximation: self.approximation(),
             verified: self.verified,
         }
     }
@@ -352,7 +382,7 @@ impl Artefact for Occluded<'_> {
         let other = map.label.iter().filter(|&&l| l != map.baseline_label).count();
         format!(
             "{}: top-1 {} (class {})\n{}\n{}×{} places of a {}×{} square, stride {}, fill {}\nanother class wins at \
-             {other} of {} places · {:.2} s · {}\n{verified}{}",
+             {other} of {} places · {:.2} s · {}{}\n{verified}{}",
             escape(&self.loaded.name),
             escape(self.opened.class_name(map.baseline_label)),
             map.baseline_label,
@@ -372,14 +402,21 @@ impl Artefact for Occluded<'_> {
 
     fn table(&self) -> Table {
         let map = &self.map;
-        let names = ["row", "column", "y", "x", "class", "probability", "label", "activity"];
-        let mut table = Table::new(&names.map(|n| (n, Align::Right)));
+        let mut names = vec!["row", "column", "y", "x", "class", "probability", "label", "activity"];
+        if self.adaptive.is_some() {
+            names.push("computed");
+        }
+        let names: Vec<_> = names.into_iter().map(|n| (n, Align::Right)).collect();
+        let mut table = Table::new(&names);
         for (&class, probability) in map.classes.iter().zip(&map.probability) {
             for i in 0..map.label.len() {
                 let (row, column) = (i / map.columns, i % map.columns);
                 let numbers = [row, column, row * self.stride, column * self.stride, class];
                 let mut cells: Vec<String> = numbers.iter().map(usize::to_string).collect();
                 cells.extend([probability[i].to_string(), map.label[i].to_string(), map.activity[i].to_string()]);
+                if self.adaptive.is_some() {
+                    cells.push(u8::from(map.known[i]).to_string());
+                }
                 table.row(cells);
             }
         }
@@ -392,12 +429,17 @@ impl Artefact for Occluded<'_> {
         let dims = if map.classes.len() == 1 { &dims[1..] } else { &dims[..] };
         let places = [map.rows, map.columns];
         let Shape { c, h, w } = self.loaded.tensor.shape;
-        vec![
+        let computed = map.known.iter().map(|&k| i32::from(k)).collect();
+        let mut arrays = vec![
             Array::f32("probability", dims, map.probability.concat()),
             Array::i32("label", &places, map.label.iter().map(|&l| l as i32).collect()),
             Array::f32("activity", &places, map.activity.clone()),
             Array::f32("input", &[c, h, w], self.loaded.tensor.data.clone()),
-        ]
+        ];
+        if self.adaptive.is_some() {
+            arrays.push(Array::i32("computed", &places, computed));
+        }
+        arrays
     }
 
     fn sheet(&self) -> anyhow::Result<Sheet> {
