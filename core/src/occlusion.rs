@@ -117,8 +117,8 @@ pub fn default_stride(side: usize) -> usize {
     ((side as f64 / 28.0).round() as usize).max(1)
 }
 
-/// How the places of a square are computed. Both give the same map: bit for bit up to the last spatial layer, within
-/// rounding of the sums after it.
+/// How the places of a square are computed. Both give the same map: with im2col bit for bit up to the last spatial layer,
+/// with Winograd within its rounding; within the rounding of sums after it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Method {
     /// Only what each square can change, from one clean run.
@@ -202,7 +202,8 @@ fn sweep(
             return Err(Error::Invalid("the network has no spatial layer before its scores: name one with -l".into()));
         }
     };
-    let asked = session.keep_scores().and(&Keep::nodes(network, &[layer]));
+    // Winograd's convolutions may run: what a square cannot reach is not computed at all, so it differs by exactly 0.
+    let asked = Keep { plain: true, ..session.keep_scores().and(&Keep::nodes(network, &[layer])) };
     let all = clean::keep(session, &asked);
     let fits = |keep: &Keep| session.max_memory().is_none_or(|limit| session.memory(keep, 1) <= limit);
     let windows = method == Method::Windows && fits(&all);

@@ -91,7 +91,9 @@ impl<'a> Clean<'a> {
                 made[step.output] = at;
                 last[step.output] = Some(at);
             }
-            network.node(step.node).inputs.iter().for_each(|&i| last[sources[i]] = Some(at));
+            for &input in network.node(step.node).inputs.iter().chain(&step.add) {
+                last[sources[input]] = Some(at);
+            }
         }
         let mut free = vec![Vec::new(); steps.len()];
         for (id, last) in last.iter().enumerate().filter(|(id, _)| !outputs.contains(id)) {
@@ -149,7 +151,12 @@ impl<'a> Clean<'a> {
                 windows[step.output] = windows[step.output].union(window);
                 let [h, w] = match &node.layer {
                     Layer::Conv2d { geometry, .. } => {
-                        let out = [window.height(), window.width()];
+                        // Whole tiles, and once more as they are transformed.
+                        let reach = |n: usize| match step.tile {
+                            Some(tile) => 2 * (n + 2 * tile.m()),
+                            None => n,
+                        };
+                        let out = [window.height(), window.width()].map(reach);
                         [0, 1].map(|i| out[i].saturating_sub(1) * geometry.stride[i] + geometry.extent()[i])
                     }
                     layer => {
@@ -158,6 +165,9 @@ impl<'a> Clean<'a> {
                     }
                 };
                 read += network.node(input).shape.c * h * w;
+            }
+            if let Some(other) = step.add {
+                windows[step.output] = windows[step.output].union(windows[self.sources[other]]);
             }
             if self.sources[step.output] == step.output {
                 live[step.output] = numbers(windows[step.output], shape);

@@ -6,12 +6,17 @@
 //! ```
 //! Squares run in chunks, one chunk a thread. In a chunk, equal windows of a convolution are one batch, wherever they
 //! lie: the piece of the map that each reads is copied with the padding that it meets, so place no longer matters, and
-//! the matrix product is as wide as the batch. Up to the linear layers every number is bit for bit that of a full pass.
+//! the matrix product is as wide as the batch.
+//!
+//! im2col gives bit for bit the numbers of a full pass up to the linear layers. Winograd's tiles round their outputs
+//! with all inputs of the tile in view: outputs that a square cannot reach stay the clean ones here, where a full pass
+//! would move them by its rounding.
 
 use switchback_kernels::conv_pool2d::Filters;
-use switchback_kernels::conv2d::Activation;
+use switchback_kernels::conv2d::{Activation, conv2d_add};
 use switchback_kernels::pointwise::{Pointwise, add_assign, affine, pointwise};
 use switchback_kernels::view::Layout;
+use switchback_kernels::winograd::Tile;
 use switchback_kernels::{
     Cpu, Geometry, Maps, MapsMut, Window, avg_pool2d, conv_transpose2d, global_pool, lrn, max_pool2d, softmax,
 };
@@ -312,11 +317,20 @@ impl<'a> Spread<'a> {
             None => packed.bias(step.node)?,
             Some(affine) => Some(packed.shifted(step.node, affine)?),
         };
-        let filters = Filters::Gemm(packed.conv2d(step.node, step.affine)?);
+        let filters = match step.tile {
+            None => Filters::Gemm(packed.conv2d(step.node, step.affine)?),
+            Some(tile) => Filters::Winograd(packed.winograd(step.node, step.affine, tile)?),
+        };
         let activation = if step.relu { Activation::Relu } else { Activation::None };
 
-        let windows: Vec<Window> =
-            (0..self.squares).map(|s| changes(&node.layer, self.window(input, s), shape)).collect();
+        let other = step.add.map(|other| clean.source(other));
+        let window = |s: usize| {
+            let window = changes(&node.layer, self.window(input, s), shape);
+            other.map_or(window, |other| window.union(self.window(other, s)))
+        };
+        // What changes, and what is computed: Winograd's tiles are computed as a whole.
+        let changed: Vec<Window> = (0..self.squares).map(window).collect();
+        let windows: Vec<Window> = changed.iter().map(|&w| step.tile.map_or(w, |tile| tiles(tile, w, shape))).collect();
         let size = |s: usize| [windows[s].height(), windows[s].width()];
         let mut order: Vec<usize> = (0..self.squares).filter(|&s| !windows[s].is_empty()).collect();
         order.sort_by_key(|&s| size(s));
@@ -340,16 +354,38 @@ impl<'a> Spread<'a> {
             let mut buffer = self.pool.take(batch.len() * cells);
             let from = Maps::new(&copies[..batch.len() * each], batch.len(), conv.in_channels, reads);
             let layout = Layout::contiguous(batch.len(), shape.c, out, Window::full(out));
+            if let Some(other) = other {
+                for (&s, sum) in batch.iter().zip(buffer.chunks_exact_mut(cells)) {
+                    self.gather(other, s, windows[s].into(), sum);
+                }
+            }
             let to = MapsMut::with_layout(&mut buffer[..batch.len() * cells], layout);
-            filters.conv2d(self.cpu, &inner, bias, activation, from, to);
+            match (&filters, other) {
+                (Filters::Gemm(filters), Some(_)) => conv2d_add(self.cpu, &inner, filters, bias, activation, from, to),
+                _ => filters.conv2d(self.cpu, &inner, bias, activation, from, to),
+            }
             for (n, &s) in batch.iter().enumerate() {
                 let (held, offset) = (windows[s], n * cells);
-                patches.patches[s] = Patch { buffer: patches.buffers.len(), offset, held, window: held };
+                patches.patches[s] = Patch { buffer: patches.buffers.len(), offset, held, window: changed[s] };
             }
             patches.buffers.push(buffer);
             self.pool.give(copies);
         }
         Ok(patches)
+    }
+}
+
+/// The whole tiles that cover `window`, as far as they lie in a map of `shape`.
+fn tiles(tile: Tile, window: Window, shape: Shape) -> Window {
+    if window.is_empty() {
+        return NOTHING;
+    }
+    let m = tile.m();
+    Window {
+        y0: window.y0 / m * m,
+        x0: window.x0 / m * m,
+        y1: window.y1.next_multiple_of(m).min(shape.h),
+        x1: window.x1.next_multiple_of(m).min(shape.w),
     }
 }
 

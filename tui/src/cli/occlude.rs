@@ -396,6 +396,7 @@ impl Artefact for Occluded<'_> {
             map.label.len(),
             self.seconds,
             bytes(map.peak_memory),
+            self.approximate(),
             table.text()
         )
     }
