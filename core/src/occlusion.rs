@@ -156,7 +156,7 @@ pub fn occlude_by(
     method: Method,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Heatmap> {
-    match sweep(session, input, settings, method, &mut |p, _| progress(p))? {
+    match sweep(session, input, settings, (method, false), &mut |p, _| progress(p))? {
         (map, true) => Ok(map),
         (_, false) => Err(Error::Cancelled),
     }
@@ -174,14 +174,14 @@ pub fn occlude_in_stages(
     settings: &Settings,
     progress: &mut dyn FnMut(Progress, Option<&Heatmap>) -> ControlFlow<()>,
 ) -> Result<Heatmap> {
-    Ok(sweep(session, input, settings, Method::Windows, progress)?.0)
+    Ok(sweep(session, input, settings, (Method::Windows, true), progress)?.0)
 }
 
 fn sweep(
     session: &Session,
     input: &Tensor,
     settings: &Settings,
-    method: Method,
+    (method, staged): (Method, bool),
     progress: &mut dyn FnMut(Progress, Option<&Heatmap>) -> ControlFlow<()>,
 ) -> Result<(Heatmap, bool)> {
     let network = session.network();
@@ -248,16 +248,17 @@ fn sweep(
         Some(windows) => Sweep::Windows(Box::new(windows)),
         None => Sweep::Whole(whole, Vec::new()),
     };
-    let done = visit(&mut map, &mut sweep, settings, progress)?;
+    let done = visit(&mut map, &mut sweep, settings, staged, progress)?;
     map.peak_memory = sweep.peak();
     Ok((map, done))
 }
 
-/// Visits all places, coarse ones first. Whether all were visited: after the first stage a cancel keeps what is there.
+/// Visits all places. Whether all were visited: where stages are looked at, a cancel after the first keeps what is there.
 fn visit(
     map: &mut Heatmap,
     sweep: &mut Sweep<'_>,
     settings: &Settings,
+    staged: bool,
     progress: &mut dyn FnMut(Progress, Option<&Heatmap>) -> ControlFlow<()>,
 ) -> Result<bool> {
     let (what, total) = ("positions", map.known.len());
@@ -265,15 +266,19 @@ fn visit(
     if progress(Progress { what, done: 0, total }, None).is_break() {
         return Err(Error::Cancelled);
     }
+    // In one stage the linear layers run once for all squares.
+    let steps = if staged || settings.adaptive.is_some() { &order::STEPS[..] } else { &[1] };
     let mut done = 0;
-    for (stage, step) in order::STEPS.into_iter().enumerate() {
-        let all: Vec<usize> = order::places(rows, columns, step).collect();
-        let count = all.len();
-        let mut places = all;
+    for (stage, &step) in steps.iter().enumerate() {
+        let mut places: Vec<usize> = match steps.len() {
+            1 => (0..total).collect(),
+            _ => order::places(rows, columns, step).collect(),
+        };
+        done += places.len();
         if let (Some(threshold), 1..) = (settings.adaptive, stage) {
             places.retain(|&place| order::moves(map, 2 * step, place, threshold));
         }
-        done += count - places.len();
+        done -= places.len();
         let (mut pushed, mut known) = (0, 0);
         while pushed < places.len() {
             let next = (pushed + sweep.batch()).min(places.len());

@@ -20,8 +20,8 @@ use crate::error::Result;
 use crate::forward::is_finite;
 use crate::network::NodeId;
 
-/// Bytes that a chunk may take: its maps should stay in the caches.
-const CHUNK_BYTES: u64 = 8 << 20;
+/// Bytes that a chunk may take. Filters are streamed once a chunk and layer, so larger is faster, up to a point.
+const CHUNK_BYTES: u64 = 64 << 20;
 /// The most squares of a chunk.
 const MOST_IN_CHUNK: u64 = 16;
 /// Chunks for each thread between two looks at the callback.

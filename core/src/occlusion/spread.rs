@@ -98,8 +98,7 @@ impl<'a> Spread<'a> {
                 };
                 let window = maps.window();
                 let mut data = vec![0.0; shape.c * window.area()];
-                let out = MapsMut::windowed(&mut data, 1, shape.c, shape.size(), window);
-                pointwise(self.cpu, Pointwise::Copy, maps, out);
+                gather(self.clean.tensor(id), Some(&maps), window.into(), &mut data);
                 carried.patches.push(Patch { buffer: carried.buffers.len(), offset: 0, held: window, window });
                 carried.buffers.push(data);
             }
@@ -302,7 +301,14 @@ impl<'a> Spread<'a> {
 
     fn pointwise(&self, f: Pointwise, input: NodeId, s: usize, window: Window, data: &mut [f32]) {
         let Shape { c, h, w } = self.shape(input);
-        pointwise(self.cpu, f, self.patch(input, s).expect("differs"), MapsMut::windowed(data, 1, c, [h, w], window));
+        let patch = self.patch(input, s).expect("differs");
+        if self.nodes[input].patches[s].held == window {
+            // Without gaps, as vectors are: one long row.
+            let row = [1, data.len()];
+            let from = Maps::new(&patch.data()[..data.len()], 1, 1, row);
+            return pointwise(self.cpu, f, from, MapsMut::new(data, 1, 1, row));
+        }
+        pointwise(self.cpu, f, patch, MapsMut::windowed(data, 1, c, [h, w], window));
     }
 
     /// A convolution with what is fused to it: squares whose windows have the same size run as one batch.
