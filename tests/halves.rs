@@ -128,7 +128,8 @@ fn changed_columns_are_those_of_the_halves() {
     let input =
         Tensor { batch: 1, shape: Shape::new(5, 6, 7), data: numbers(INPUTS, 9).iter().map(|x| x / 128.0).collect() };
     let fill = Fill::Constant(vec![0.0; 5]);
-    let settings = Settings { size: 2, stride: 1, fill, classes: Vec::new(), layer: Some(FC1), channel: Some(0) };
+    let settings =
+        Settings { size: 2, stride: 1, fill, classes: Vec::new(), layer: Some(FC1), channel: Some(0), adaptive: None };
     let run =
         |method| occlude_by(&session, &input, &settings, method, &mut |_| ControlFlow::Continue(())).expect("a map");
     let apart = run(Method::Whole).apart(&run(Method::Windows));

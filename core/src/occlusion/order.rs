@@ -45,8 +45,8 @@ pub(super) fn moves(map: &Heatmap, step: usize, place: usize, threshold: f32) ->
         let (low, high) = places
             .iter()
             .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &p| (low.min(values[p]), high.max(values[p])));
-        // Not `>`: NaN moves.
-        !(high - low <= threshold)
+        let moved = high - low;
+        moved > threshold || moved.is_nan()
     };
     map.probability.iter().any(|p| differs(p)) || places.iter().any(|&p| map.label[p] != map.label[places[0]])
 }
