@@ -52,7 +52,8 @@ fn a_named_architecture_is_measured_layer_by_layer() {
 
 #[test]
 fn sums_are_fused_and_halves_are_read() {
-    let words = ["bench", "net", "resnet18", "alexnet", "--quick", "--json", "-t", "2", "--weights", "f16"];
+    let words = ["bench", "net", "resnet18", "alexnet", "--quick", "--json", "-t", "2"];
+    let words = [&words[..], &["--weights", "f16", "--algorithm", "im2col"]].concat();
     let document = run(&words).json();
     let runs = document["runs"].as_array().unwrap();
     runs.iter().for_each(is_a_run);
