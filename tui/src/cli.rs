@@ -9,28 +9,29 @@
 
 mod arguments;
 mod bench;
+mod browse;
 mod classify;
-mod context;
+pub(crate) mod context;
 mod convert;
 mod doctor;
-mod draw;
-mod failure;
-mod features;
+pub(crate) mod draw;
+pub(crate) mod failure;
+pub(crate) mod features;
 mod generate;
 mod guide;
-mod input;
+pub(crate) mod input;
 mod json;
 mod layers;
 mod machine;
 mod memory;
-mod model;
+pub(crate) mod model;
 mod models;
-mod occlude;
+pub(crate) mod occlude;
 mod output;
 mod progress;
-mod project;
-mod sweep;
-mod table;
+pub(crate) mod project;
+pub(crate) mod sweep;
+pub(crate) mod table;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -42,6 +43,7 @@ use context::Context;
 
 const EXAMPLES: &str = "\
 Examples:
+  switchback          -m squeezenet1.1.onnx cat.jpg      # the browser; ? lists its keys
   switchback layers   -m squeezenet1.1.onnx
   switchback classify -m squeezenet1.1.onnx cat.jpg
   switchback project  -m squeezenet1.1.onnx cat.jpg -l fire9/concat_1 --top 9 -o cat.png
@@ -61,14 +63,14 @@ Examples:
     after_help = EXAMPLES,
     max_term_width = 100,
     disable_help_subcommand = true,
-    override_usage = "switchback [OPTIONS] COMMAND [INPUT]..."
+    override_usage = "switchback [OPTIONS] [INPUT]...\n       switchback [OPTIONS] COMMAND [INPUT]..."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
     options: Options,
 
-    /// Without a command: what the browser will take.
-    #[arg(value_name = "INPUT", hide = true)]
+    /// Without a command, the browser opens: pictures, folders of pictures, .npy tensors, or - for stdin
+    #[arg(value_name = "INPUT")]
     words: Vec<OsString>,
 
     #[command(subcommand)]
@@ -77,6 +79,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Browse(browse::Arguments),
     Layers(layers::Arguments),
     Classify(classify::Arguments),
     Features(features::Arguments),
@@ -108,7 +111,7 @@ pub(crate) fn main() -> ExitCode {
     };
     let context = Context::new(cli.options);
     let result = match &cli.command {
-        None => Err(guide::without_a_command(&cli.words)),
+        None => browse::without_a_command(&cli.words, &context),
         Some(_) if !cli.words.is_empty() => Err(guide::inputs_before_command(&cli.words)),
         Some(command) => run(command, &context),
     };
@@ -120,6 +123,7 @@ fn run(command: &Command, context: &Context) -> anyhow::Result<Outcome> {
         context.options.refuse_lists()?;
     }
     match command {
+        Command::Browse(a) => browse::run(a, context),
         Command::Layers(a) => layers::run(a, context),
         Command::Classify(a) => classify::run(a, context),
         Command::Features(a) => features::run(a, context),

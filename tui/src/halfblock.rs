@@ -29,6 +29,29 @@ pub(crate) struct Light {
 }
 
 impl Light {
+    /// Linear light, row by row; panics unless there are `width × height` pixels.
+    pub(crate) fn new(width: usize, height: usize, pixels: Vec<Linear>) -> Self {
+        assert_eq!(pixels.len(), width * height, "pixels of {width}×{height}");
+        Self { width, height, pixels }
+    }
+
+    /// Columns.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Rows.
+    pub(crate) fn height(&self) -> usize {
+        self.height
+    }
+
+    /// Paints one pixel; what lies outside is left out.
+    pub(crate) fn set(&mut self, x: usize, y: usize, light: Linear) {
+        if x < self.width && y < self.height {
+            self.pixels[y * self.width + x] = light;
+        }
+    }
+
     /// `picture` brought to `width × height` by averaging areas in linear light. Small pictures grow as blocks.
     pub(crate) fn of(picture: &Picture, width: usize, height: usize) -> Self {
         if picture.width == 0 || picture.height == 0 {
@@ -62,6 +85,35 @@ impl Light {
     }
 }
 
+/// Brings maps of one size to another by averaging areas; small maps grow as blocks.
+#[derive(Debug)]
+pub(crate) struct Scaler {
+    columns: Vec<Vec<(usize, f32)>>,
+    rows: Vec<Vec<(usize, f32)>>,
+    width: usize,
+}
+
+impl Scaler {
+    /// From `[height, width]` to `[height, width]`.
+    pub(crate) fn new(from: [usize; 2], to: [usize; 2]) -> Self {
+        Self { columns: shares(from[1], to[1]), rows: shares(from[0], to[0]), width: from[1] }
+    }
+
+    /// The map in its new size, row by row.
+    pub(crate) fn apply(&self, map: &[f32]) -> Vec<f32> {
+        let mut out = vec![0.0; self.rows.len() * self.columns.len()];
+        for (row, line) in self.rows.iter().zip(out.chunks_mut(self.columns.len().max(1))) {
+            for &(y, high) in row {
+                let from = &map[y * self.width..(y + 1) * self.width];
+                for (cell, column) in line.iter_mut().zip(&self.columns) {
+                    *cell += high * column.iter().map(|&(x, wide)| wide * from[x]).sum::<f32>();
+                }
+            }
+        }
+        out
+    }
+}
+
 /// For each of `to` cells over `from` cells: which it covers and how much of it each fills.
 fn shares(from: usize, to: usize) -> Vec<Vec<(usize, f32)>> {
     let scale = from as f64 / to as f64;
@@ -84,7 +136,7 @@ pub(crate) fn fit([width, height]: [usize; 2], most: [usize; 2], aspect: f64) ->
 
 /// A colour as it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ink {
+pub(crate) enum Ink {
     Rgb([u8; 3]),
     Index(u8),
 }
@@ -104,15 +156,17 @@ pub(crate) struct Cells {
 impl Cells {
     /// `picture` on exactly `columns × rows` cells.
     pub(crate) fn new(picture: &Picture, columns: usize, rows: usize, mode: ColorMode) -> Self {
-        let light = Light::of(picture, columns, 2 * rows);
+        Self::of(&Light::of(picture, columns, 2 * rows), mode)
+    }
+
+    /// Light of an even height, a pixel each.
+    pub(crate) fn of(light: &Light, mode: ColorMode) -> Self {
+        let (columns, rows) = (light.width, light.height / 2);
         let dithered = |palette| {
-            let mut dither = Dither::new(palette);
-            light
-                .pixels
-                .iter()
-                .enumerate()
-                .map(|(i, &p)| Ink::Index(dither.index(p, i % columns, i / columns)))
-                .collect()
+            Dither::kept(palette, |dither| {
+                let pixels = light.pixels.iter().enumerate();
+                pixels.map(|(i, &p)| Ink::Index(dither.index(p, i % columns, i / columns))).collect()
+            })
         };
         let halves = match mode {
             ColorMode::TrueColor => light.pixels.iter().map(|&p| Ink::Rgb(srgb(p))).collect(),
@@ -120,7 +174,7 @@ impl Cells {
             ColorMode::Ansi16 => dithered(Palette::ansi16()),
             ColorMode::None => Vec::new(),
         };
-        let ramp = if mode == ColorMode::None { ramp(&light) } else { Vec::new() };
+        let ramp = if mode == ColorMode::None { ramp(light) } else { Vec::new() };
         Self { columns, rows, mode, halves, ramp }
     }
 
@@ -154,6 +208,17 @@ impl Cells {
     /// Rows.
     pub(crate) fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// Upper and lower colour of a cell; `None` where there are no colours.
+    pub(crate) fn halves(&self, x: usize, y: usize) -> Option<[Ink; 2]> {
+        let at = |row: usize| self.halves[row * self.columns + x];
+        (self.mode != ColorMode::None).then(|| [at(2 * y), at(2 * y + 1)])
+    }
+
+    /// The character of a cell where there are no colours.
+    pub(crate) fn letter(&self, x: usize, y: usize) -> char {
+        self.ramp.get(y * self.columns + x).map_or(' ', |&b| char::from(b))
     }
 
     /// Row `y` as text; the pen is put down at its end.
@@ -238,6 +303,16 @@ mod tests {
         let whole = Light::of(&gradient(101, 67), 1, 1);
         let mean = odd.pixels.iter().map(|p| p[0]).sum::<f32>() / odd.pixels.len() as f32;
         assert!((mean - whole.pixels[0][0]).abs() < 1e-4, "{mean} {:?}", whole.pixels[0]);
+    }
+
+    #[test]
+    fn maps_are_scaled_by_area() {
+        let map: Vec<f32> = (0..35).map(|i| i as f32).collect();
+        let whole = Scaler::new([5, 7], [1, 1]).apply(&map);
+        assert!((whole[0] - 17.0).abs() < 1e-4, "{whole:?}");
+        assert_eq!(Scaler::new([5, 7], [5, 7]).apply(&map), map);
+        let grown = Scaler::new([1, 2], [2, 4]).apply(&[1.0, 3.0]);
+        assert_eq!(grown, [1.0, 1.0, 3.0, 3.0, 1.0, 1.0, 3.0, 3.0]);
     }
 
     #[test]

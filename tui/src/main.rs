@@ -2,6 +2,9 @@
 //!
 //! ```text
 //! cli        the command line: one definition, one file per subcommand
+//! app        the browser's loop;  state, message, update: what it knows, what happens, what follows;  view: the screen
+//! worker     its jobs, off the screen's thread;  job: questions and answers;  cache: results within a budget
+//! keys       the one table of keys;  theme: styles of text;  subject: the model under study
 //! sheet      results laid out as panels, for the terminal and for PNG
 //! halfblock  pictures as cells of two pixels;  color, colormap: their colours;  terminal: what it can show
 //! screen     the terminal as the browser's screen: frames out in few bytes, events in;  probe: what it says of itself
@@ -9,16 +12,27 @@
 
 #![forbid(unsafe_code)]
 
+mod app;
+mod cache;
 mod cli;
 mod color;
 mod colormap;
 mod halfblock;
+mod job;
+mod keys;
+mod message;
 #[allow(dead_code)]
 mod probe;
 #[allow(dead_code)]
 mod screen;
 mod sheet;
+mod state;
+mod subject;
 mod terminal;
+mod theme;
+mod update;
+mod view;
+mod worker;
 
 use std::process::ExitCode;
 

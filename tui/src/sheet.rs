@@ -204,7 +204,7 @@ fn range(values: &[f32]) -> [f32; 2] {
 }
 
 /// At most `width` columns of `text`, an ellipsis where something is missing; control characters are dropped.
-fn cut(text: &str, width: usize) -> String {
+pub(crate) fn cut(text: &str, width: usize) -> String {
     let text: String = text.chars().filter(|c| !c.is_control()).collect();
     if text.width() <= width {
         return text;

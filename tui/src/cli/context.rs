@@ -40,6 +40,17 @@ impl Context {
         Self { options, cancel, waiting: RefCell::default() }
     }
 
+    /// The same options, for jobs beside a screen: whatever is said waits for [`Context::take_warnings`].
+    pub(crate) fn silent(&self) -> Self {
+        let options = Options { json: true, quiet: true, ..self.options.clone() };
+        Self { options, cancel: Arc::clone(&self.cancel), waiting: RefCell::default() }
+    }
+
+    /// Warnings that wait; safe to show.
+    pub(crate) fn take_warnings(&self) -> Vec<String> {
+        self.waiting.take()
+    }
+
     /// Whether the user said stop.
     pub(crate) fn cancelled(&self) -> bool {
         self.cancel.load(Ordering::Relaxed)

@@ -67,7 +67,7 @@ fn seen(opened: &Opened, loaded: &Loaded, window: Window) -> Panel {
 }
 
 /// A tensor of the input's space inside `window` around mid-grey, red first; of other than three channels the first.
-fn signed_crop(opened: &Opened, tensor: &Tensor, window: Window) -> Picture {
+pub(crate) fn signed_crop(opened: &Opened, tensor: &Tensor, window: Window) -> Picture {
     let crop = |c: usize| -> Vec<f32> {
         let rows = tensor.channel(0, c).chunks(tensor.shape.w);
         rows.skip(window.y0).take(window.height()).flat_map(|r| r[window.x0..window.x1].to_vec()).collect()

@@ -6,13 +6,14 @@ use clap::Args;
 use serde::Serialize;
 use switchback_core::projection::strongest_place;
 use switchback_core::text::escape;
-use switchback_core::trace::Keep;
+use switchback_core::trace::{Keep, Trace};
 use switchback_core::{NodeId, Shape, Tensor};
 
 use super::Outcome;
 use super::arguments::{Channels, Output};
 use super::context::Context;
 use super::draw::{self, Sheet};
+use super::input::Loaded;
 use super::model::{self, Opened};
 use super::output::{Array, Format};
 use super::project::check_channels;
@@ -65,7 +66,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ou
 }
 
 /// Chosen maps of one picture.
-struct Features<'a> {
+pub(crate) struct Features<'a> {
     opened: &'a Opened,
     input: String,
     layer: NodeId,
@@ -74,7 +75,7 @@ struct Features<'a> {
 }
 
 #[derive(Serialize)]
-struct Document {
+pub(crate) struct Document {
     #[serde(flatten)]
     record: Record,
     channels: Vec<Map>,
@@ -82,7 +83,7 @@ struct Document {
 }
 
 #[derive(Serialize)]
-struct Record {
+pub(crate) struct Record {
     input: String,
     layer: String,
     layer_index: usize,
@@ -90,7 +91,7 @@ struct Record {
 }
 
 #[derive(Serialize)]
-struct Map {
+pub(crate) struct Map {
     channel: usize,
     max: f32,
     at: [usize; 2],
@@ -98,6 +99,14 @@ struct Map {
     mean: f32,
     /// Share of the map above zero.
     active: f32,
+}
+
+impl<'a> Features<'a> {
+    /// All maps of a layer that `trace` kept.
+    pub(crate) fn of(opened: &'a Opened, loaded: &Loaded, layer: NodeId, trace: &Trace) -> Self {
+        let maps = trace.tensor(layer).expect("the run kept the layer that is shown").clone();
+        Self { opened, input: loaded.name.clone(), layer, channels: (0..maps.shape.c).collect(), maps }
+    }
 }
 
 impl Features<'_> {

@@ -10,7 +10,7 @@ use super::Cli;
 use super::failure::{Failure, show};
 
 const GUIDE: &str = "\
-nothing to do without a command; the browser is not in this version. Try, in this order:
+the browser needs a terminal, and stdout is none. Without it, in this order:
 
   switchback models                                    where public models live; fetch one
   switchback doctor   squeezenet1.1.onnx               is it sound, does it fit?
@@ -46,7 +46,7 @@ pub(crate) fn without_a_command(words: &[OsString]) -> anyhow::Error {
             )
         } else {
             format!(
-                "the browser is not in this version. Say what to do with {shown}:\n\n  \
+                "the browser needs a terminal, and stdout is none. Say what to do with {shown}:\n\n  \
                  switchback classify -m MODEL {shown}\n  \
                  switchback features -m MODEL {shown} -l LAYER\n  \
                  switchback project  -m MODEL {shown} -l LAYER\n  \

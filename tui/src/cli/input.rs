@@ -65,6 +65,16 @@ pub(crate) struct Loaded {
 
 const PICTURES: [&str; 9] = ["jpg", "jpeg", "jpe", "png", "webp", "bmp", "gif", "tif", "tiff"];
 
+/// Whether a file's name is that of a picture or tensor.
+pub(crate) fn is_input(path: &Path) -> bool {
+    has_extension(path, &PICTURES) || has_extension(path, &["npy"])
+}
+
+/// Whether a file's name is that of a model.
+pub(crate) fn is_model(path: &Path) -> bool {
+    has_extension(path, &["onnx", "safetensors"])
+}
+
 fn has_extension(path: &Path, extensions: &[&str]) -> bool {
     path.extension().is_some_and(|e| extensions.iter().any(|x| e.eq_ignore_ascii_case(x)))
 }

@@ -186,6 +186,11 @@ fn fill(name: FillName, seed: u64, preprocess: &Preprocess, loaded: &Loaded) -> 
     })
 }
 
+/// The default fill.
+pub(crate) fn mean_fill(preprocess: &Preprocess, loaded: &Loaded) -> anyhow::Result<Fill> {
+    fill(FillName::Mean, 0, preprocess, loaded)
+}
+
 /// Of each channel.
 fn means(tensor: &Tensor) -> Vec<f32> {
     let mean = |c: usize| {
@@ -287,6 +292,20 @@ pub(crate) struct Approximation {
     threshold: f32,
     /// The share of places that were not computed but interpolated.
     skipped: f64,
+}
+
+impl<'a> Occluded<'a> {
+    /// A map that was made elsewhere with the default fill: its square's side and step, and the seconds that it took.
+    pub(crate) fn of(
+        opened: &'a Opened,
+        loaded: &Loaded,
+        map: Heatmap,
+        ([size, stride], seconds): ([usize; 2], f64),
+    ) -> Self {
+        let fill = FillName::Mean;
+        let (seed, adaptive, verified) = (0, None, None);
+        Self { opened, loaded: loaded.clone(), size, stride, fill, seed, map, seconds, adaptive, verified }
+    }
 }
 
 impl Occluded<'_> {

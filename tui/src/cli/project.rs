@@ -290,7 +290,7 @@ fn seeds(trace: &Trace, wanted: &Wanted) -> anyhow::Result<Vec<Seed>> {
 }
 
 /// The projections of one picture.
-struct Projected<'a> {
+pub(crate) struct Projected<'a> {
     opened: &'a Opened,
     loaded: Loaded,
     layer: NodeId,
@@ -301,14 +301,14 @@ struct Projected<'a> {
 }
 
 #[derive(Serialize)]
-struct Document {
+pub(crate) struct Document {
     #[serde(flatten)]
     record: Record,
     output: Option<String>,
 }
 
 #[derive(Serialize)]
-struct Record {
+pub(crate) struct Record {
     input: String,
     rule: Rule,
     lrn: LrnRule,
@@ -328,6 +328,21 @@ struct UnitRecord {
     window: [usize; 4],
     /// Largest magnitude of the projection.
     peak: f32,
+}
+
+impl<'a> Projected<'a> {
+    /// A projection that was made elsewhere, of a picture whose most probable class is `top`.
+    pub(crate) fn of(opened: &'a Opened, loaded: &Loaded, unit: Projection, rule: Rule, top: (usize, f32)) -> Self {
+        Self {
+            opened,
+            loaded: loaded.clone(),
+            layer: unit.layer,
+            settings: Settings { rule, ..Settings::default() },
+            seed_value: SeedValue::Activation,
+            units: vec![unit],
+            top: Sanity::new(opened, top),
+        }
+    }
 }
 
 impl Projected<'_> {

@@ -241,6 +241,28 @@ impl Plan {
     }
 }
 
+/// A result as files for the browser: extensions and bytes. The JSON document also tells the command.
+pub(crate) fn files<T: Artefact>(
+    result: &T,
+    header: &Header,
+    command: &str,
+) -> anyhow::Result<Vec<(&'static str, Vec<u8>)>> {
+    #[derive(Serialize)]
+    struct WithCommand<'a, T> {
+        command: &'a str,
+        #[serde(flatten)]
+        rest: T,
+    }
+    let record = json::text(&Whole { header, rest: WithCommand { command, rest: result.record() } });
+    let document = json::text(&Whole { header, rest: WithCommand { command, rest: result.document(None) } });
+    Ok(vec![
+        ("png", output::png_with_text(&draw::png(&result.sheet()?)?, &record)),
+        ("npy", result.arrays()[0].to_npy()),
+        ("json", (document + "\n").into_bytes()),
+        ("sh", format!("{command}\n").into_bytes()),
+    ])
+}
+
 /// A document and a line break to stdout.
 pub(crate) fn print_json<T: Serialize>(document: &T) -> anyhow::Result<()> {
     print((json::text(document) + "\n").as_bytes())

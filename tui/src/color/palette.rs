@@ -11,6 +11,7 @@
 //! void-and-cluster matrix (Robert Ulichney, 1993), made at first use: no grid to be seen, and unlike error
 //! diffusion a pixel's colour depends on its own neighbourhood alone, so a moving picture does not boil.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -153,7 +154,24 @@ pub(crate) struct Dither {
     met: HashMap<[u8; 3], [u8; CANDIDATES]>,
 }
 
+/// Colours that a kept pass remembers at most.
+const MOST_MET: usize = 1 << 16;
+
 impl Dither {
+    /// `f` with a pass of this thread that remembers the colours of earlier ones: a screen is painted again and again.
+    pub(crate) fn kept<T>(palette: &'static Palette, f: impl FnOnce(&mut Dither) -> T) -> T {
+        thread_local! {
+            static KEPT: RefCell<HashMap<*const Palette, Dither>> = RefCell::default();
+        }
+        KEPT.with_borrow_mut(|kept| {
+            let dither = kept.entry(palette).or_insert_with(|| Dither::new(palette));
+            if dither.met.len() > MOST_MET {
+                dither.met.clear();
+            }
+            f(dither)
+        })
+    }
+
     /// To `palette`.
     pub(crate) fn new(palette: &'static Palette) -> Self {
         Self { palette, met: HashMap::new() }
