@@ -5,6 +5,7 @@
 //! ```
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::str::FromStr;
 
@@ -332,8 +333,8 @@ impl KeyMap {
         }
         for binding in TABLE.iter().filter(|b| !overrides.contains_key(&b.action)) {
             for key in binding.keys.iter().map(|k| k.parse::<Key>().expect("a key of the table")) {
-                if !map.actions.contains_key(&key) {
-                    map.actions.insert(key, binding.action);
+                if let Entry::Vacant(free) = map.actions.entry(key) {
+                    free.insert(binding.action);
                     map.keys.entry(binding.action).or_default().push(key);
                 }
             }

@@ -62,6 +62,8 @@ pub(crate) struct State {
     pub(crate) hover: Option<[u16; 2]>,
     /// Where the picker begins.
     pub(crate) folder: PathBuf,
+    /// Nobody has chosen a unit yet: the first run brings its strongest.
+    pub(crate) fresh: bool,
     /// A selection to take once the model is open.
     pub(crate) wished: Option<Wished>,
     /// Options that a reproducing command needs; see [`crate::update::command`].
@@ -255,6 +257,7 @@ impl State {
             notice: None,
             hover: None,
             folder: PathBuf::from("."),
+            fresh: false,
             wished: None,
             options: Vec::new(),
         }

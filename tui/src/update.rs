@@ -33,7 +33,10 @@ pub(crate) fn update(state: &mut State, message: Message) -> Vec<Effect> {
             }
             return effects;
         }
-        Message::Key(key) => press(state, key, &mut effects),
+        Message::Key(key) => {
+            state.fresh = false;
+            press(state, key, &mut effects);
+        }
         Message::Mouse(event) => mouse::mouse(state, event, &mut effects),
         Message::Paste(text) => {
             if let Some(overlay) = &mut state.overlay {

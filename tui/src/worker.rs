@@ -8,6 +8,8 @@
 
 mod save;
 mod task;
+#[cfg(test)]
+mod tests;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -40,6 +40,14 @@ impl Context {
         Self { options, cancel, waiting: RefCell::default() }
     }
 
+    /// Default options, nothing caught.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Self {
+        use clap::Parser;
+        let options = super::Cli::parse_from(["switchback", "-t", "2"]).options;
+        Self { options, cancel: Arc::default(), waiting: RefCell::default() }
+    }
+
     /// The same options, for jobs beside a screen: whatever is said waits for [`Context::take_warnings`].
     pub(crate) fn silent(&self) -> Self {
         let options = Options { json: true, quiet: true, ..self.options.clone() };

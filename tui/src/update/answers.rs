@@ -34,6 +34,9 @@ pub(super) fn take(state: &mut State, kind: Kind, generation: u64, answer: Answe
             if flight.is_some() && run.picture == state.selection.picture {
                 state.shown.loaded = Some((run.picture, Arc::clone(&run.loaded)));
                 state.shown.run = Some(run);
+                if std::mem::take(&mut state.fresh) {
+                    super::moves::strongest(state);
+                }
             }
         }
         Answer::Projected { picture, model, unit, projection } => {
@@ -135,6 +138,7 @@ fn opened(state: &mut State, subject: Arc<Subject>) {
     let layer = wished.layer.and_then(|name| network.find(&name).ok());
     let s = &mut state.selection;
     s.layer = layer.unwrap_or_else(|| subject.first_layer());
+    state.fresh = wished.channel.is_none();
     s.channel = wished.channel.filter(|&c| layer.is_some() && c < subject.shape(s.layer).c).unwrap_or(0);
     s.place = wished.place.filter(|_| layer.is_some());
     s.class = wished.class.filter(|&c| c < subject.classes.len());

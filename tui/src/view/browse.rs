@@ -85,7 +85,7 @@ fn maps(state: &State, buffer: &mut Buffer, area: Rect, inside: Rect) {
         let place = Place::fit(inside, shape.size(), state.aspect);
         let values = maps.channel(0, selected);
         let range = match state.look.range {
-            Range::Picture => mosaic::range(values),
+            Range::Picture => mosaic::lit(mosaic::range(values)),
             other => mosaic::shared_range(maps, other),
         };
         let mut canvas = Canvas::map(place, values, state.look.colormap.map(), range);

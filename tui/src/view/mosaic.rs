@@ -115,7 +115,7 @@ pub(crate) fn draw(buffer: &mut Buffer, grid: &Grid, maps: &Tensor, selected: us
         let map = maps.channel(0, channel);
         let range = match colors.range {
             // Of a vector each number alone has no range of its own.
-            Range::Picture if shape.is_spatial() => range(map),
+            Range::Picture if shape.is_spatial() => lit(range(map)),
             _ => shared,
         };
         canvas.tile(grid.corner(channel), grid.tile, &scaler.apply(map), colors.map, range);
@@ -141,6 +141,12 @@ pub(crate) fn shared_range(maps: &Tensor, range_of: Range) -> [f32; 2] {
         Range::Fixed(range) => range,
         Range::Picture | Range::Layer => range(maps.picture(0)),
     }
+}
+
+/// A silent map is dark, not of the middle colour.
+pub(crate) fn lit([low, high]: [f32; 2]) -> [f32; 2] {
+    let least = low.min(0.0);
+    if low == high { [least, high.max(least + f32::MIN_POSITIVE)] } else { [low, high] }
 }
 
 /// Lowest and highest.
@@ -177,6 +183,6 @@ mod tests {
     fn small_maps_are_all_on_one_page_where_they_can_be() {
         let grid = Grid::new(Rect::new(0, 0, 84, 54), Shape::new(64, 55, 55));
         assert_eq!(grid.pages(63), [1, 0]);
-        assert_eq!(Grid::new(Rect::new(0, 0, 84, 54), Shape::new(512, 13, 13)).pages(0)[0] > 1, true);
+        assert!(Grid::new(Rect::new(0, 0, 84, 54), Shape::new(512, 13, 13)).pages(0)[0] > 1);
     }
 }

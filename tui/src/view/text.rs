@@ -79,7 +79,7 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
 /// `0.034`, `12.3`, `1234`: three figures that matter.
 pub(super) fn number(v: f32) -> String {
     match v.abs() {
-        a if a == 0.0 => "0".into(),
+        0.0 => "0".into(),
         a if a < 0.01 => format!("{v:.1e}"),
         a if a < 1.0 => format!("{v:.3}"),
         a if a < 10.0 => format!("{v:.2}"),
