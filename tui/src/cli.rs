@@ -11,6 +11,7 @@ mod arguments;
 mod bench;
 mod browse;
 mod classify;
+mod config;
 pub(crate) mod context;
 mod convert;
 mod doctor;
@@ -73,6 +74,9 @@ pub(crate) struct Cli {
     #[arg(value_name = "INPUT")]
     words: Vec<OsString>,
 
+    #[command(flatten)]
+    browser: browse::Settings,
+
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -88,6 +92,7 @@ enum Command {
     Convert(convert::Arguments),
     Models(models::Arguments),
     Bench(bench::Arguments),
+    Config(config::Arguments),
     Doctor(doctor::Arguments),
     Completions(generate::Completions),
     Man(generate::Man),
@@ -111,7 +116,8 @@ pub(crate) fn main() -> ExitCode {
     };
     let context = Context::new(cli.options);
     let result = match &cli.command {
-        None => browse::without_a_command(&cli.words, &context),
+        None => browse::without_a_command(&cli.words, &cli.browser, &context),
+        Some(_) if cli.browser.is_given() => Err(guide::browser_options_before_command()),
         Some(_) if !cli.words.is_empty() => Err(guide::inputs_before_command(&cli.words)),
         Some(command) => run(command, &context),
     };
@@ -132,6 +138,7 @@ fn run(command: &Command, context: &Context) -> anyhow::Result<Outcome> {
         Command::Convert(a) => convert::run(a, context),
         Command::Models(a) => models::run(a, context),
         Command::Bench(a) => bench::run(a, context),
+        Command::Config(a) => config::run(a, context),
         Command::Doctor(a) => doctor::run(a, context),
         Command::Completions(a) => generate::completions(a),
         Command::Man(a) => generate::man(a),

@@ -4,6 +4,7 @@
 //! cli        the command line: one definition, one file per subcommand
 //! app        the browser's loop;  state, message, update: what it knows, what happens, what follows;  view: the screen
 //! worker     its jobs, off the screen's thread;  job: questions and answers;  cache: results within a budget
+//! config     the configuration file and the last session
 //! keys       the one table of keys;  theme: styles of text;  subject: the model under study
 //! sheet      results laid out as panels, for the terminal and for PNG
 //! halfblock  pictures as cells of two pixels;  color, colormap: their colours;  terminal: what it can show
@@ -17,6 +18,7 @@ mod cache;
 mod cli;
 mod color;
 mod colormap;
+mod config;
 mod halfblock;
 mod job;
 mod keys;

@@ -14,6 +14,8 @@ pub(crate) mod layout;
 pub(crate) mod mosaic;
 pub(crate) mod overlay;
 pub(crate) mod picture;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use ratatui::Frame;

@@ -67,6 +67,11 @@ pub(crate) fn without_a_command(words: &[OsString]) -> anyhow::Error {
     }
 }
 
+/// `switchback --resume layers`
+pub(crate) fn browser_options_before_command() -> anyhow::Error {
+    Failure::usage("--resume, --config and --fps belong to the browser: switchback browse --resume")
+}
+
 /// `switchback cat.jpg classify`
 pub(crate) fn inputs_before_command(words: &[OsString]) -> anyhow::Error {
     let word = escape(&words[0].to_string_lossy()).into_owned();

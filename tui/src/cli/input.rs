@@ -29,6 +29,14 @@ pub(crate) enum Source {
 }
 
 impl Source {
+    /// A file: a tensor by its extension, else a picture.
+    pub(crate) fn of(path: &Path) -> Self {
+        match has_extension(path, &["npy"]) {
+            true => Source::Tensor(path.to_owned()),
+            false => Source::Picture(path.to_owned()),
+        }
+    }
+
     /// As it was named; not safe to show.
     pub(crate) fn name(&self) -> String {
         match self {
@@ -99,10 +107,7 @@ pub(crate) fn expand(context: &Context, words: &[PathBuf]) -> anyhow::Result<Vec
             if let Err(error) = fs::metadata(word) {
                 return Err(missing(word, error));
             }
-            let source = match has_extension(word, &["npy"]) {
-                true => Source::Tensor(word.clone()),
-                false => Source::Picture(word.clone()),
-            };
+            let source = Source::of(word);
             if seen.insert(source.clone()) {
                 sources.push(source);
             }

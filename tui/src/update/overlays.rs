@@ -193,8 +193,7 @@ fn add(state: &mut State, paths: &[PathBuf]) {
     let mut first = None;
     let before = state.pictures.len();
     for path in paths {
-        let tensor = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npy"));
-        let source = if tensor { Source::Tensor(path.clone()) } else { Source::Picture(path.clone()) };
+        let source = Source::of(path);
         let at = state.pictures.iter().position(|s| *s == source).unwrap_or_else(|| {
             state.pictures.push(source);
             state.pictures.len() - 1

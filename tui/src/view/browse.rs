@@ -59,7 +59,8 @@ fn layers(state: &State, buffer: &mut Buffer, area: Rect, inside: Rect) {
         }
         text::put(state, buffer, inside, y, &layer.graph, if selected { role } else { Role::Dim });
         let name = Rect { width: inside.width.saturating_sub(shapes + 1), ..inside };
-        text::at(state, buffer, name, lanes + 1, y, &layer.name, role);
+        let short = text::middle(&layer.name, name.width.saturating_sub(lanes + 1));
+        text::at(state, buffer, name, lanes + 1, y, &short, role);
         let shape = if selected { role } else { Role::Dim };
         text::right(state, buffer, inside, y, &layer.shape, shape);
     }

@@ -47,7 +47,8 @@ impl Grid {
         }
         let high = |wide: usize| ((wide * shape.h) as f64 / shape.w as f64).round().max(1.0) as usize;
         let least = match w {
-            0..50 => 7,
+            0..30 => 6,
+            30..50 => 7,
             50..90 => 9,
             _ => 12,
         };

@@ -18,7 +18,8 @@ type Row = (String, String, String);
 fn area(state: &State) -> Rect {
     let body = Layout::of(state).body;
     let wide = if matches!(state.overlay, Some(Overlay::Help { .. })) { 92 } else { 76 };
-    let width = body.width.min(wide);
+    // Slivers of text beside the box would only disturb.
+    let width = if body.width < wide + 10 { body.width } else { wide };
     let height = body.height.min(34);
     let (x, y) = (body.x + (body.width - width) / 2, body.y + (body.height - height) / 4);
     Rect { x, y, width, height }

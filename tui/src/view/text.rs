@@ -59,6 +59,18 @@ pub(super) fn title(state: &State, buffer: &mut Buffer, area: Rect, title: &str,
     right(state, buffer, area, 0, &note, Role::Dim);
 }
 
+/// `text` in at most `width` columns, the middle left out where it is too long: of layers both ends tell most.
+pub(super) fn middle(text: &str, width: u16) -> String {
+    let letters: Vec<char> = text.chars().collect();
+    let width = usize::from(width);
+    if text.width() <= width || width < 4 || text.width() != letters.len() {
+        return cut(text, width);
+    }
+    let left = (width - 1) * 9 / 20;
+    let right = width - 1 - left;
+    letters[..left].iter().chain(&['…']).chain(&letters[letters.len() - right..]).collect()
+}
+
 /// Lines broken at words to `width` columns.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
