@@ -6,8 +6,6 @@
 //!                                      └─ all that waits is taken first, then one frame is drawn
 //! ```
 
-pub(crate) mod plain;
-
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -16,12 +14,11 @@ use anyhow::Context as _;
 
 use crate::cli::context::Context;
 use crate::message::{Effect, Message};
+use crate::screen::{self, Background, Event, Screen, Statistics};
 use crate::state::State;
 use crate::update::{open_model, update};
 use crate::view;
 use crate::worker::Worker;
-use plain as screen;
-use screen::{Background, Event, Screen};
 
 /// What the loop hears.
 enum Heard {
@@ -40,8 +37,18 @@ pub(crate) struct Start {
 /// While something is computed, spinner and clock move this often.
 const TURN: Duration = Duration::from_millis(120);
 
-/// Runs until somebody quits. The state as it was left, and the exit status.
-pub(crate) fn run(context: &Context, start: Start) -> anyhow::Result<(State, u8)> {
+/// How it ended.
+pub(crate) struct End {
+    /// As it was left.
+    pub(crate) state: State,
+    /// The exit status.
+    pub(crate) status: u8,
+    /// Of what was sent.
+    pub(crate) statistics: Statistics,
+}
+
+/// Runs until somebody quits.
+pub(crate) fn run(context: &Context, start: Start) -> anyhow::Result<End> {
     let (send, heard) = mpsc::channel();
     let from_worker = send.clone();
     // After the end nobody listens any more.
@@ -63,12 +70,14 @@ pub(crate) fn run(context: &Context, start: Start) -> anyhow::Result<(State, u8)
     let mut app = App { state, screen, worker, begun: Instant::now(), status: None };
     app.state.size = app.screen.size();
     app.state.mode = app.screen.mode();
-    if let Some(aspect) = app.screen.cell_aspect() {
-        app.state.aspect = aspect;
-    }
+    app.state.aspect = app.screen.cell_aspect();
     app.draw()?;
     let status = app.listen(&heard)?;
-    Ok((app.state, status))
+    let statistics = app.screen.statistics();
+    let App { state, screen, .. } = app;
+    // The terminal is itself again before anything is said.
+    drop(screen);
+    Ok(End { state, status, statistics })
 }
 
 struct App {
@@ -145,10 +154,13 @@ impl App {
             Effect::Submit(request) => self.worker.submit(request),
             Effect::Cancel(kind) => self.worker.cancel(kind),
             Effect::Copy(text) => self.screen.copy(&text),
-            Effect::Mouse(on) => self.screen.set_mouse(on),
+            Effect::Mouse(on) if on != self.screen.mouse() => self.screen.set_mouse(on),
+            Effect::Mouse(_) => {}
             Effect::Redraw => self.screen.redraw(),
             Effect::Suspend => {
-                self.screen.suspend();
+                if let Err(error) = self.screen.suspend() {
+                    self.state.say(true, format!("cannot be suspended: {error}"));
+                }
                 self.state.size = self.screen.size();
             }
             Effect::Quit => self.status = Some(0),

@@ -23,9 +23,7 @@ mod halfblock;
 mod job;
 mod keys;
 mod message;
-#[allow(dead_code)]
 mod probe;
-#[allow(dead_code)]
 mod screen;
 mod sheet;
 mod state;

@@ -10,11 +10,13 @@ use super::arguments::Color;
 use super::context::Context;
 use super::failure::Failure;
 use super::input::{self, Source, is_model};
+use super::table::bytes;
 use super::{guide, model};
-use crate::app::{self, Start, plain as screen};
+use crate::app::{self, End, Start};
 use crate::color::ColorMode;
 use crate::colormap::MapName;
 use crate::config::{self, Config, Session};
+use crate::screen;
 use crate::state::{RULES, State, View, Wished, rule_name};
 use crate::terminal::{self, Process};
 use crate::update::command::span;
@@ -118,7 +120,17 @@ fn browse(words: &[PathBuf], settings: &Settings, context: &Context) -> anyhow::
     };
     let frames_per_second = settings.fps.unwrap_or(config.frames_per_second);
     let options = screen::Options { color, mouse: state.look.mouse, frames_per_second };
-    let (state, status) = app::run(context, Start { state, model: first, options })?;
+    let End { state, status, statistics } = app::run(context, Start { state, model: first, options })?;
+    context.detail(format!(
+        "{} frames drawn, {} sent in {}{}",
+        statistics.drawn,
+        statistics.sent,
+        bytes(statistics.bytes),
+        statistics
+            .delay
+            .map(|d| format!(", the last {:.0} ms after its writing on the screen", 1e3 * d.as_secs_f64()))
+            .unwrap_or_default()
+    ));
     if let Err(error) = remember(&state) {
         context.warn(format!("the session was not kept: {error:#}"));
     }
