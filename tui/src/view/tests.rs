@@ -172,7 +172,7 @@ fn without_a_model_or_picture_the_screen_says_what_to_bring() {
     let mut stage = Stage::new([80, 24], ColorMode::None);
     stage.state.pictures.clear();
     let mut stage = stage.open();
-    stage.shows(&["No picture: o opens some"]);
+    stage.shows(&["No picture: o opens"]);
     stage.press(&["3"]);
     stage.shows(&["No picture is open"]);
 }
