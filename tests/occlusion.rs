@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use switchback_core::architecture::{Name, build};
-use switchback_core::occlusion::{ADAPTIVE, Fill, Heatmap, Method, Settings, occlude, occlude_by, occlude_in_stages};
+use switchback_core::occlusion::{
+    ADAPTIVE, Cover, Fill, Heatmap, Method, Settings, occlude, occlude_by, occlude_in_stages,
+};
 use switchback_core::session::{Algorithm, Options, Session};
 use switchback_core::{Cpu, Error, Model, Tensor};
 use switchback_testdata::golden::{Golden, NAMES, sessions};
@@ -18,6 +20,7 @@ fn settings(golden: &Golden) -> Settings {
     Settings {
         size,
         stride,
+        cover: Cover::Square,
         fill: Fill::Constant(vec![0.0; 3]),
         classes: Vec::new(),
         layer: None,
@@ -140,7 +143,16 @@ fn windows_give_what_full_passes_give() {
             let session = Session::with(Arc::clone(&model), Cpu::new(2), options).expect("a session");
             let fill = Fill::Constant(vec![0.5, -0.25, 0.0]);
             let classes = vec![0, 999];
-            let settings = Settings { size: 32, stride: 64, fill, classes, layer: None, channel: None, adaptive: None };
+            let settings = Settings {
+                size: 32,
+                cover: Cover::Square,
+                stride: 64,
+                fill,
+                classes,
+                layer: None,
+                channel: None,
+                adaptive: None,
+            };
             let (maps, probability, activity) = both(&session, &noise(&session, 3), &settings);
             assert!(probability <= 1e-5 && activity <= tolerance, "{name}: {probability:e}, {activity:e}");
             assert_eq!(maps[0].label, maps[1].label, "{name}");
@@ -156,7 +168,16 @@ fn the_scores_themselves_can_be_watched() {
     let layer = Some(session.network().scores());
     let fill = Fill::Constant(vec![0.0; 3]);
     let classes = vec![3];
-    let settings = Settings { size: 64, stride: 160, fill, classes, layer, channel: Some(3), adaptive: None };
+    let settings = Settings {
+        size: 64,
+        cover: Cover::Square,
+        stride: 160,
+        fill,
+        classes,
+        layer,
+        channel: Some(3),
+        adaptive: None,
+    };
     let (maps, probability, activity) = both(&session, &noise(&session, 9), &settings);
     assert!(probability <= 1e-5 && activity <= 1e-5, "{probability:e}, {activity:e}");
     assert_eq!(maps[0].label, maps[1].label);
@@ -166,8 +187,16 @@ fn the_scores_themselves_can_be_watched() {
 fn little_memory_takes_longer_but_gives_the_same_map() {
     let model = Arc::new(build(Name::SqueezeNet11, 7));
     let fill = Fill::Constant(vec![0.0; 3]);
-    let settings =
-        Settings { size: 40, stride: 60, fill, classes: vec![1], layer: None, channel: None, adaptive: None };
+    let settings = Settings {
+        size: 40,
+        cover: Cover::Square,
+        stride: 60,
+        fill,
+        classes: vec![1],
+        layer: None,
+        channel: None,
+        adaptive: None,
+    };
     let map = |limit: Option<u64>| {
         let session = Session::new(Arc::clone(&model), Cpu::new(1), limit).expect("a session");
         occlude(&session, &noise(&session, 5), &settings, &mut |_| ControlFlow::Continue(())).expect("a map")
@@ -213,6 +242,8 @@ proptest! {
         size in 1usize..9,
         stride in 1usize..5,
         seed in any::<u64>(),
+        shape_of_it in 0..4,
+        blur in any::<bool>(),
         winograd in any::<bool>(),
     ) {
         thread_local! {
@@ -229,8 +260,21 @@ proptest! {
                 (0..needed.len()).filter(|&id| needed[id] && network.node(id).shape.is_spatial()).collect();
             prop_assume!(!spatial.is_empty() && shape.h.min(shape.w) >= size);
             let layer = Some(spatial[layer.index(spatial.len())]);
-            let fill = Fill::Noise { low: vec![-1.0; shape.c], high: vec![1.0; shape.c], seed };
-            let settings = Settings { size, stride, fill, classes: vec![0], layer, channel: None, adaptive: None };
+            let fill = match blur {
+                true => Fill::Blur { sigma: 2.0 },
+                false => Fill::Noise { low: vec![-1.0; shape.c], high: vec![1.0; shape.c], seed },
+            };
+            let [height, width] = [size, size.div_ceil(2)];
+            let cover = match shape_of_it {
+                0 => Cover::Square,
+                1 => Cover::Disc,
+                2 => Cover::Rectangle { height, width },
+                _ => {
+                    let share = |i: usize| [0.0, 0.25, 1.0, 0.0][(i + seed as usize % 7) % 4];
+                    Cover::Mask { height, width, shares: (0..height * width).map(share).collect() }
+                }
+            };
+            let settings = Settings { size, cover, stride, fill, classes: vec![0], layer, channel: None, adaptive: None };
             let (_, probability, activity) = both(session, &noise(session, seed), &settings);
             prop_assert!(probability <= tolerance && activity <= tolerance, "{}: {:e}, {:e}", name, probability, activity);
             Ok(())

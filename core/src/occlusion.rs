@@ -10,6 +10,7 @@
 //! | `patch` | a square's window at a node, and the maps around it |
 //! | `spread` | some squares, from node to node |
 //! | `columns` | linear layers by the columns that change |
+//! | `occluder` | what lies over the picture: square, rectangle, disc, mask |
 //! | `order` | coarse places first; what lies between |
 //! | `incremental` | chunks of squares on the threads, then the linear layers for all |
 //! | `whole` | full passes: the oracle, and the way out where there is little memory |
@@ -17,6 +18,7 @@
 mod clean;
 mod columns;
 mod incremental;
+mod occluder;
 mod order;
 mod patch;
 mod pool;
@@ -35,6 +37,7 @@ use crate::tensor::Tensor;
 use crate::trace::Keep;
 use clean::Clean;
 use incremental::Incremental;
+use occluder::Occluder;
 use whole::Whole;
 
 /// What the square is filled with, in the network's input space.
@@ -51,13 +54,46 @@ pub enum Fill {
         /// Of the generator.
         seed: u64,
     },
+    /// The picture itself under a Gaussian.
+    Blur {
+        /// In input pixels.
+        sigma: f32,
+    },
+}
+
+/// Which cells the occluder covers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Cover {
+    /// All of a square of [`Settings::size`].
+    #[default]
+    Square,
+    /// The circle in a square of [`Settings::size`].
+    Disc,
+    /// All of a rectangle, in input pixels.
+    Rectangle {
+        /// In pixels.
+        height: usize,
+        /// In pixels.
+        width: usize,
+    },
+    /// A share of each pixel: 0 leaves it as it is, 1 puts the fill there.
+    Mask {
+        /// In pixels.
+        height: usize,
+        /// In pixels.
+        width: usize,
+        /// `height × width`, from 0 to 1.
+        shares: Vec<f32>,
+    },
 }
 
 /// What to run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// Side of the square in input pixels.
+    /// Side of the square, or across the disc, in input pixels.
     pub size: usize,
+    /// Which cells are covered.
+    pub cover: Cover,
     /// Steps in input pixels.
     pub stride: usize,
     /// What is in the square.
@@ -177,6 +213,22 @@ pub fn occlude_in_stages(
     Ok(sweep(session, input, settings, (Method::Windows, true), progress)?.0)
 }
 
+/// Picture 0 of `input` under the occluder with its top left corner at `[y, x]`.
+///
+/// # Errors
+/// [`Error::Invalid`] where it does not fit there, or its fill or mask do not fit the input.
+pub fn covered(input: &Tensor, settings: &Settings, [y, x]: [usize; 2]) -> Result<Tensor> {
+    let mut tensor = Tensor { batch: 1, shape: input.shape, data: input.picture(0).to_vec() };
+    let occluder = Occluder::new(settings.size, &settings.cover, &settings.fill, &tensor)?;
+    let [height, width] = occluder.size;
+    if y + height > input.shape.h || x + width > input.shape.w {
+        return Err(Error::Invalid(format!("{height}×{width} at {y},{x} is not within the input")));
+    }
+    let clean = tensor.clone();
+    occluder.paint(&mut tensor, 0, &clean, [y, x]);
+    Ok(tensor)
+}
+
 fn sweep(
     session: &Session,
     input: &Tensor,
@@ -186,16 +238,17 @@ fn sweep(
 ) -> Result<(Heatmap, bool)> {
     let network = session.network();
     let shape = network.input_shape();
-    let Settings { size, stride, .. } = *settings;
-    if size == 0 || stride == 0 || size > shape.h || size > shape.w {
+    let stride = settings.stride;
+    let [height, width] = settings.cover.size(settings.size);
+    if height == 0 || width == 0 || stride == 0 || height > shape.h || width > shape.w {
         return Err(Error::Invalid(format!(
-            "a square of {size} every {stride} does not fit an input of {}×{}: --size from 1 to {}, --stride from 1",
+            "a square of {height}×{width} every {stride} does not fit an input of {}×{}: --size from 1 to {}, --stride \
+             from 1",
             shape.h,
             shape.w,
             shape.h.min(shape.w)
         )));
     }
-    let square = settings.fill.square(size, shape.c)?;
     let layer = match settings.layer.or_else(|| network.last_spatial()) {
         Some(layer) => layer,
         None => {
@@ -210,6 +263,7 @@ fn sweep(
     let keep = if windows { &all } else { &asked };
 
     let picture = Tensor { batch: 1, shape: input.shape, data: input.picture(0).to_vec() };
+    let occluder = Occluder::new(settings.size, &settings.cover, &settings.fill, &picture)?;
     let trace = session.run(&picture, keep)?;
     let probabilities = session.scores(&trace).probabilities.swap_remove(0);
     let baseline_label = argmax(&probabilities);
@@ -230,7 +284,7 @@ fn sweep(
         }
     };
 
-    let (rows, columns) = ((shape.h - size) / stride + 1, (shape.w - size) / stride + 1);
+    let (rows, columns) = ((shape.h - height) / stride + 1, (shape.w - width) / stride + 1);
     let mut map = Heatmap {
         baseline_probability: classes.iter().map(|&c| probabilities[c]).collect(),
         baseline_label,
@@ -239,9 +293,9 @@ fn sweep(
         channel,
         ..Heatmap::blank(rows, columns, classes)
     };
-    let whole = Whole { session, picture: &picture, keep: &asked, square: (size, &square), layer, channel };
+    let whole = Whole { session, picture: &picture, keep: &asked, occluder: &occluder, layer, channel };
     let incremental = windows.then(|| {
-        let clean = Clean::new(session, keep, trace, (size, square.clone()), (layer, channel));
+        let clean = Clean::new(session, keep, trace, (&picture, &occluder), (layer, channel));
         Incremental::new(clean, whole, session.memory(keep, 1))
     });
     let mut sweep = match incremental.flatten() {
@@ -427,25 +481,15 @@ impl Sweep<'_> {
     }
 }
 
-/// Copies `square` over picture `n` with its top left corner at `[y, x]`.
-fn paint(tensor: &mut Tensor, n: usize, [y, x]: [usize; 2], size: usize, square: &[f32]) {
-    let mut maps = tensor.maps_mut();
-    for (c, channel) in square.chunks(size * size).enumerate() {
-        for (i, row) in channel.chunks(size).enumerate() {
-            maps.row_mut(n, c, y + i)[x..x + size].copy_from_slice(row);
-        }
-    }
-}
-
 impl Fill {
-    /// `channels × size × size` numbers.
-    fn square(&self, size: usize, channels: usize) -> Result<Vec<f32>> {
+    /// `channels × cells` numbers; a blur, which depends on the picture, is laid by the [`Occluder`].
+    fn numbers(&self, cells: usize, channels: usize) -> Result<Vec<f32>> {
         let check = |given: usize| match given == channels {
             true => Ok(()),
             false => Err(Error::Invalid(format!("a fill of {given} channels for an input of {channels}"))),
         };
-        let cells = size * size;
         match self {
+            Fill::Blur { .. } => unreachable!("looks at the picture"),
             Fill::Constant(values) => {
                 check(values.len())?;
                 Ok(values.iter().flat_map(|&v| std::iter::repeat_n(v, cells)).collect())
@@ -493,7 +537,6 @@ fn out_of_range(what: &'static str, value: usize, of: String, count: usize, unit
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tensor::Shape;
 
     #[test]
     fn defaults_are_those_of_the_contract() {
@@ -503,27 +546,13 @@ mod tests {
     }
 
     #[test]
-    fn squares_are_painted_where_they_belong() {
-        let mut t = Tensor::zeros(2, Shape::new(2, 4, 5));
-        let square = Fill::Constant(vec![1.0, 2.0]).square(2, 2).unwrap();
-        paint(&mut t, 1, [1, 3], 2, &square);
-        assert_eq!(t.picture(0), [0.0; 40]);
-        for c in 0..2 {
-            for (i, v) in t.channel(1, c).iter().enumerate() {
-                let inside = (1..3).contains(&(i / 5)) && (3..5).contains(&(i % 5));
-                assert_eq!(*v, if inside { (c + 1) as f32 } else { 0.0 });
-            }
-        }
-    }
-
-    #[test]
     fn noise_is_repeatable_and_within_bounds() {
-        let fill = |seed| Fill::Noise { low: vec![-1.0, 5.0], high: vec![1.0, 6.0], seed }.square(16, 2).unwrap();
+        let fill = |seed| Fill::Noise { low: vec![-1.0, 5.0], high: vec![1.0, 6.0], seed }.numbers(256, 2).unwrap();
         assert_eq!(fill(7), fill(7));
         assert_ne!(fill(7), fill(8));
         let noise = fill(7);
         assert!(noise[..256].iter().all(|x| (-1.0..1.0).contains(x)) && noise[..256].iter().any(|x| *x < -0.5));
         assert!(noise[256..].iter().all(|x| (5.0..6.0).contains(x)));
-        assert!(Fill::Constant(vec![0.0]).square(2, 3).is_err());
+        assert!(Fill::Constant(vec![0.0]).numbers(4, 3).is_err());
     }
 }

@@ -1,5 +1,4 @@
 //! Deconvnet projection (Zeiler & Fergus 2013, section 2.1): from one unit back to the pixels, through the switches.
-
 //!
 //! ```text
 //! seed at a layer ─▶ its rule ─▶ signals of its inputs ─▶ … ─▶ pixels
@@ -15,6 +14,7 @@ use switchback_kernels::{Cpu, Window};
 
 use crate::error::{Error, Result};
 use crate::network::{Layer, Network, NodeId};
+use crate::receptive;
 use crate::session::Session;
 use crate::tensor::Tensor;
 use crate::trace::{Keep, Trace};
@@ -136,7 +136,23 @@ pub fn project(
     seed: Seed,
     settings: &Settings,
 ) -> Result<Projection> {
-    project_on(session.cpu(), session, trace, n, layer, seed, settings)
+    project_on(session.cpu(), session, trace, n, layer, seed, settings, Extent::Field)
+}
+
+/// [`project`] over whole maps, as if every unit of every layer could matter: the oracle of tests and benches, and what
+/// the windows save.
+///
+/// # Errors
+/// As [`project`].
+pub fn project_whole(
+    session: &Session,
+    trace: &Trace,
+    n: usize,
+    layer: NodeId,
+    seed: Seed,
+    settings: &Settings,
+) -> Result<Projection> {
+    project_on(session.cpu(), session, trace, n, layer, seed, settings, Extent::Whole)
 }
 
 /// [`project`] for several seeds of one trace, side by side on the session's threads; the same bits as one by one.
@@ -155,10 +171,20 @@ pub fn project_many(
         return Ok(vec![project(session, trace, n, layer, seed, settings)?]);
     }
     let single = Cpu::single(session.cpu().level);
-    let project = |seed| project_on(&single, session, trace, n, layer, seed, settings);
+    let project = |seed| project_on(&single, session, trace, n, layer, seed, settings, Extent::Field);
     session.cpu().threads.map(seeds.to_vec(), project).into_iter().collect()
 }
 
+/// How much of each map a walk touches.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// What the seed can reach.
+    Field,
+    /// All of it.
+    Whole,
+}
+
+#[allow(clippy::too_many_arguments)]
 fn project_on(
     cpu: &Cpu,
     session: &Session,
@@ -167,6 +193,7 @@ fn project_on(
     layer: NodeId,
     seed: Seed,
     settings: &Settings,
+    extent: Extent,
 ) -> Result<Projection> {
     let network = session.network();
     let node = network.node(layer);
@@ -211,7 +238,16 @@ fn project_on(
     if settings.seed_one {
         values.fill(1.0);
     }
-    let (window, tensor) = walk::Walk { cpu, session, trace, n, settings }.run(layer, channel, window, values)?;
+    let walk = walk::Walk { cpu, session, trace, n, settings };
+    let field = receptive::windows(network, layer, window);
+    let tensor = match extent {
+        Extent::Field => walk.run(layer, channel, (window, &values), &field)?,
+        Extent::Whole => {
+            let all: Vec<Window> = network.nodes().iter().map(|node| Window::full(node.shape.size())).collect();
+            walk.run(layer, channel, (window, &values), &all)?
+        }
+    };
+    let window = field[0];
     Ok(Projection { layer, seed, activation, window, tensor })
 }
 

@@ -167,6 +167,38 @@ fn project_refuses_what_contradicts_itself() {
 }
 
 #[test]
+fn occluders_have_shapes_fills_and_panels() {
+    let folder = folder();
+    let run = |words: &str| {
+        let all = format!("occlude -m tiny.safetensors red.png --stride 2 --verify --json {words}");
+        run_in(folder.path(), &all.split(' ').collect::<Vec<_>>())
+    };
+    let document = run("--size 2x4 --fill #00ff00 --beside green.png -o f.safetensors").json();
+    assert_eq!(
+        (&document["rows"], &document["columns"], &document["shape"]),
+        (&json!(4), &json!(3), &json!("rectangle"))
+    );
+    assert_eq!((&document["fill"], &document["verified"]["equal"]), (&json!("#00ff00"), &json!(true)));
+    let projections = document["projections"].as_array().unwrap();
+    assert_eq!(projections.iter().map(|p| &p["input"]).collect::<Vec<_>>(), ["red.png", "green.png"]);
+    let file = fs::read(folder.path().join("f.safetensors")).unwrap();
+    assert!(file.windows(14).any(|w| w == b"\"projection.1\""));
+
+    let disc = run("--size 4 --shape disc --fill black").json();
+    let square = run("--size 4 --fill black").json();
+    let lowest = |d: &Value| d["telling"]["probability"].as_f64().unwrap();
+    assert!(lowest(&disc) > lowest(&square), "a disc covers less: {} and {}", disc["telling"], square["telling"]);
+    let mask = run("--mask green.png --fill black").json();
+    assert_eq!((&mask["rows"], &mask["shape"], &mask["verified"]["equal"]), (&json!(1), &json!("mask"), &json!(true)));
+    // A flat picture is its own blur.
+    let blur = run("--size 4 --fill blur").json();
+    close(&blur["telling"]["probability"], blur["baseline"]["probability"].as_f64().unwrap());
+    for wrong in ["--size 0", "--size 2x", "--fill #12", "--size 2x4 --shape disc", "--size 9"] {
+        assert_eq!(run(wrong).status, Some(2), "{wrong}");
+    }
+}
+
+#[test]
 fn occlude() {
     let folder = folder();
     let words =

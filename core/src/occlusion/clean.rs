@@ -7,6 +7,7 @@
 use switchback_kernels::Window;
 
 use super::columns;
+use super::occluder::Occluder;
 use super::spread::changes;
 use crate::network::{Layer, Network, NodeId};
 use crate::plan::{Plan, Step};
@@ -27,10 +28,9 @@ pub(super) struct Clean<'a> {
     pub(super) carried: Vec<NodeId>,
     trace: Trace,
     sources: Vec<NodeId>,
-    /// Side of the square.
-    pub(super) size: usize,
-    /// `channels × size × size`
-    pub(super) square: Vec<f32>,
+    /// The picture itself, and what is laid over it.
+    pub(super) picture: &'a Tensor,
+    pub(super) occluder: &'a Occluder,
     layer: NodeId,
     /// Which map's activity is asked for.
     pub(super) channel: usize,
@@ -67,7 +67,7 @@ impl<'a> Clean<'a> {
         session: &'a Session,
         keep: &Keep,
         trace: Trace,
-        (size, square): (usize, Vec<f32>),
+        (picture, occluder): (&'a Tensor, &'a Occluder),
         (layer, channel): (NodeId, usize),
     ) -> Self {
         let network = session.network();
@@ -108,7 +108,7 @@ impl<'a> Clean<'a> {
         let layer = sources[layer];
         let map = trace.tensor(layer).expect("kept").channel(0, channel);
         let activity = map.iter().map(|&x| f64::from(x)).sum();
-        Self { session, steps, free, cut, carried, trace, sources, size, square, layer, channel, activity }
+        Self { session, steps, free, cut, carried, trace, sources, picture, occluder, layer, channel, activity }
     }
 
     pub(super) fn network(&self) -> &'a Network {
@@ -134,9 +134,9 @@ impl<'a> Clean<'a> {
     pub(super) fn bytes_a_square(&self) -> u64 {
         let network = self.network();
         let input = network.input_shape();
-        let [y0, x0] = input.size().map(|n| (n - self.size) / 2);
+        let [y0, x0] = [(input.h - self.occluder.size[0]) / 2, (input.w - self.occluder.size[1]) / 2];
         let mut windows = vec![Window::full([0, 0]); self.sources.len()];
-        windows[0] = Window { y0, x0, y1: y0 + self.size, x1: x0 + self.size };
+        windows[0] = Window { y0, x0, y1: y0 + self.occluder.size[0], x1: x0 + self.occluder.size[1] };
         let numbers = |window: Window, shape: Shape| shape.c * window.area();
         let mut live = vec![0; self.sources.len()];
         live[0] = numbers(windows[0], input);

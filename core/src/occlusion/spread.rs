@@ -47,12 +47,16 @@ impl<'a> Spread<'a> {
         let nodes = (0..clean.network().nodes().len()).map(|_| Patches::default()).collect();
         let squares = corners.len();
         let mut spread = Self { clean, cpu, squares, nodes, pool, activity: vec![0.0; squares] };
-        let patch = |&[y0, x0]: &[usize; 2]| {
-            let held = Window { y0, x0, y1: y0 + clean.size, x1: x0 + clean.size };
-            Patch { buffer: 0, offset: 0, held, window: held }
+        let [height, width] = clean.occluder.size;
+        let fixed = clean.occluder.is_fixed();
+        let patch = |(s, &[y0, x0]): (usize, &[usize; 2])| {
+            let held = Window { y0, x0, y1: y0 + height, x1: x0 + width };
+            Patch { buffer: if fixed { 0 } else { s }, offset: 0, held, window: held }
         };
-        let patches = corners.iter().map(patch).collect();
-        spread.finish(0, Patches { buffers: vec![clean.square.clone()], patches });
+        let patches = corners.iter().enumerate().map(patch).collect();
+        let distinct = if fixed { &corners[..1] } else { corners };
+        let buffers = distinct.iter().map(|&corner| clean.occluder.at(clean.picture, corner)).collect();
+        spread.finish(0, Patches { buffers, patches });
         spread
     }
 

@@ -1,6 +1,7 @@
 //! Full passes over occluded pictures: the oracle of the windows, and the way out where there is little memory.
 
-use super::{Answer, paint, sum};
+use super::occluder::Occluder;
+use super::{Answer, sum};
 use crate::error::Result;
 use crate::network::NodeId;
 use crate::session::Session;
@@ -15,8 +16,8 @@ pub(super) struct Whole<'a> {
     pub(super) picture: &'a Tensor,
     /// The scores and the map that is watched.
     pub(super) keep: &'a Keep,
-    /// Side, and `channels × side × side` numbers.
-    pub(super) square: (usize, &'a [f32]),
+    /// What is laid over it.
+    pub(super) occluder: &'a Occluder,
     pub(super) layer: NodeId,
     pub(super) channel: usize,
 }
@@ -24,11 +25,10 @@ pub(super) struct Whole<'a> {
 impl Whole<'_> {
     /// One pass for all squares with their top left corners at `corners`.
     pub(super) fn answers(&self, corners: &[[usize; 2]]) -> Result<Vec<Answer>> {
-        let (size, square) = self.square;
         let batch = corners.len();
         let mut occluded = Tensor { batch, shape: self.picture.shape, data: self.picture.data.repeat(batch) };
         for (n, &at) in corners.iter().enumerate() {
-            paint(&mut occluded, n, at, size, square);
+            self.occluder.paint(&mut occluded, n, self.picture, at);
         }
         let trace = self.session.run(&occluded, self.keep)?;
         let maps = trace.tensor(self.layer).expect("kept");

@@ -11,7 +11,6 @@ use switchback_kernels::{Cpu, Maps, MapsMut, Window, avg_pool2d::avg_pool2d_back
 use super::{LrnRule, Rule, Settings};
 use crate::error::Result;
 use crate::network::{Layer, Network, NodeId};
-use crate::receptive;
 use crate::session::{Session, packed};
 use crate::tensor::{Shape, Tensor};
 use crate::trace::{Switches, Trace};
@@ -48,25 +47,27 @@ impl Signal {
 }
 
 impl Walk<'_> {
-    /// From `values` in `window` of `channel` of `layer` to the pixels: the window that they can come from, clipped to
-    /// the input, and a tensor of the input's shape that is zero outside it.
+    /// From `values` in a window of `channel` of `layer` to the pixels: a tensor of the input's shape, zero outside the
+    /// input's window. `windows` holds those of every node that the layer reads.
     pub(super) fn run(
         &self,
         layer: NodeId,
         channel: usize,
-        window: Window,
-        values: Vec<f32>,
-    ) -> Result<(Window, Tensor)> {
+        (window, values): (Window, &[f32]),
+        windows: &[Window],
+    ) -> Result<Tensor> {
         let network = self.network();
-        let windows = receptive::windows(network, layer, window);
         let mut signals: Vec<Option<Signal>> = (0..=layer).map(|_| None).collect();
         let mut seed = Signal::zeros(network.node(layer).shape, window);
         let area = window.area();
-        seed.data[channel * area..(channel + 1) * area].copy_from_slice(&values);
+        seed.data[channel * area..(channel + 1) * area].copy_from_slice(values);
+        if windows[layer] != window {
+            seed = widened(&seed, windows[layer]);
+        }
         signals[layer] = Some(seed);
         for id in (1..=layer).rev() {
             if let Some(signal) = signals[id].take() {
-                for (input, below) in self.back(id, signal, &windows)? {
+                for (input, below) in self.back(id, signal, windows)? {
                     match &mut signals[input] {
                         Some(sum) => add_assign(self.cpu, below.maps(), sum.maps_mut()),
                         none => *none = Some(below),
@@ -85,7 +86,7 @@ impl Walk<'_> {
                 }
             }
         }
-        Ok((pixels, tensor))
+        Ok(tensor)
     }
 
     fn network(&self) -> &Network {

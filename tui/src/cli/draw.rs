@@ -116,26 +116,32 @@ fn percent(v: f32) -> String {
     format!("{:.1} %", 100.0 * v)
 }
 
-/// Input, probability of each class, activity, and the most probable labels: columns (a), (d), (b), (e) of Figure 7.
+/// The panels of Figure 7: (a) the picture with the square where it tells most, (b) the activity of the watched map,
+/// (c) that map's projection, and those from other pictures, (d) the probability of each class, (e) the most probable
+/// label.
 pub(crate) fn occlusion(result: &Occluded<'_>) -> anyhow::Result<Sheet> {
     let Occluded { opened, loaded, map, .. } = result;
     let shape = opened.input_shape();
-    let mut panels = vec![seen(opened, loaded, Window::full(shape.size())).note("the whole picture")];
+    let title = escape(&loaded.name).rsplit('/').next().unwrap_or_default().to_owned();
+    let picture = match &result.under {
+        Some(picture) => Panel::picture(title, picture.clone()),
+        None => seen(opened, loaded, Window::full(shape.size())),
+    };
+    let [y, x] = result.corner;
+    let telling = percent(map.probability[0][result.telling]);
+    let mut panels = vec![picture.note(format!("least probable under the square at {y},{x}: {telling}"))];
+    panels.push(activity(result));
+    for (of, projection) in &result.projections {
+        let title = format!("map {} of {}", map.channel, escape(&of.name).rsplit('/').next().unwrap_or_default());
+        let picture = signed_crop(opened, &projection.tensor, projection.window);
+        panels
+            .push(Panel::picture(title, picture).note(format!("projection, activation {:.4}", projection.activation)));
+    }
     for ((&class, values), base) in map.classes.iter().zip(&map.probability).zip(&map.baseline_probability) {
         let title = format!("probability of {}", escape(opened.class_name(class)));
         let heat = Panel::heat(title, values, map.columns, Colormap::ember(), percent);
         panels.push(heat.note(format!("whole picture {}{}", percent(*base), result.approximate())));
     }
-    let layer = escape(&opened.network().node(map.layer).name).into_owned();
-    let heat = Panel::heat(
-        format!("activity of {layer} · {}", map.channel),
-        &map.activity,
-        map.columns,
-        Colormap::ember(),
-        |v| format!("{v:.1}"),
-    );
-    panels.push(heat.note(format!("whole picture {:.1}", map.baseline_activity)));
-
     let mut counts: Vec<(usize, usize)> = Vec::new();
     for &label in &map.label {
         match counts.iter_mut().find(|c| c.0 == label) {
@@ -150,4 +156,13 @@ pub(crate) fn occlusion(result: &Occluded<'_>) -> anyhow::Result<Sheet> {
     let names = counts.iter().map(|&(label, n)| format!("{} ({n})", escape(opened.class_name(label)))).collect();
     panels.push(Panel::labels("most probable label", cells, map.columns, names));
     Ok(Sheet { panels })
+}
+
+/// The sum over the watched map at every place.
+fn activity(result: &Occluded<'_>) -> Panel {
+    let map = &result.map;
+    let layer = escape(&result.opened.network().node(map.layer).name);
+    let title = format!("activity of {layer} · {}", map.channel);
+    let heat = Panel::heat(title, &map.activity, map.columns, Colormap::ember(), |v| format!("{v:.1}"));
+    heat.note(format!("whole picture {:.1}{}", map.baseline_activity, result.approximate()))
 }

@@ -1,21 +1,25 @@
 //! `occlude`: a square slides over the picture; what the network then loses is mapped.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use switchback_core::occlusion::{self, Apart, Fill, Heatmap, Method, Settings, default_size, default_stride};
-use switchback_core::preprocess::Preprocess;
+use switchback_core::occlusion::{self, Apart, Cover, Fill, Heatmap, Method, Settings, default_size, default_stride};
+use switchback_core::picture::Picture;
+use switchback_core::preprocess::{Order, Preprocess};
+use switchback_core::projection::{self, Projection, Seed};
 use switchback_core::text::escape;
-use switchback_core::{NodeId, Shape, Tensor};
+use switchback_core::{Layer, NodeId, Shape, Tensor};
 
 use super::Outcome;
 use super::arguments::{Output, at_least_one};
 use super::context::Context;
 use super::draw::{self, Sheet};
 use super::failure::Failure;
-use super::input::Loaded;
+use super::input::{self, Loaded};
 use super::model::{self, Opened};
 use super::output::{Array, Format};
 use super::progress::Meter;
@@ -30,7 +34,7 @@ use super::table::{Align, Table, bytes};
 /// one sweep.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  switchback occlude -m squeezenet1.1.onnx cat.jpg\n  switchback occlude -m squeezenet1.1.onnx cat.jpg --class 285 --class tabby -o heat.png\n  switchback occlude -m squeezenet1.1.onnx cat.jpg --size 48 --stride 4 --fill grey --json\n  switchback occlude -m squeezenet1.1.onnx photos/ --out-dir maps --format npy"
+    after_help = "Examples:\n  switchback occlude -m squeezenet1.1.onnx cat.jpg\n  switchback occlude -m squeezenet1.1.onnx cat.jpg --class 285 --class tabby -o heat.png\n  switchback occlude -m squeezenet1.1.onnx cat.jpg --size 48 --stride 4 --fill grey --json\n  switchback occlude -m squeezenet1.1.onnx photos/ --out-dir maps --format npy\n  switchback occlude -m squeezenet1.1.onnx cat.jpg --beside dog.jpg --shape disc --fill blur -o figure7.png"
 )]
 pub(crate) struct Arguments {
     /// Pictures, folders of pictures, .npy tensors, or - for stdin
@@ -49,17 +53,31 @@ pub(crate) struct Arguments {
     #[arg(short, long, value_name = "CHANNEL", requires = "layer")]
     channel: Option<usize>,
 
-    /// Side of the square in input pixels; default: a seventh of the input's shorter side
-    #[arg(long, value_name = "N", value_parser = at_least_one)]
-    size: Option<usize>,
+    /// Side of the square in input pixels, or HxW of a rectangle; default: a seventh of the input's shorter side
+    #[arg(long, value_name = "N|HxW")]
+    size: Option<Size>,
+
+    /// A square, or the disc in it
+    #[arg(long, value_name = "SHAPE", value_enum, default_value_t = ShapeName::Square)]
+    shape: ShapeName,
+
+    /// A picture that slides instead of the square, as large as it is: white covers, black leaves, grey mixes
+    #[arg(long, value_name = "PICTURE", conflicts_with_all = ["size", "shape"])]
+    mask: Option<PathBuf>,
 
     /// Steps of the square in input pixels; default: a twenty-eighth of the input's shorter side
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     stride: Option<usize>,
 
-    /// What the square is filled with
-    #[arg(long, value_name = "FILL", value_enum, default_value_t = FillName::Mean)]
+    /// What the square is filled with: mean (the preprocessing's mean colour; the picture's own mean where there is
+    /// none), grey (RGB 127.5), black, noise (uniform, from --seed), blur (the picture under a Gaussian), or a colour
+    /// such as #ff8000
+    #[arg(long, value_name = "FILL", default_value = "mean")]
     fill: FillName,
+
+    /// Further pictures: what the same map projects from them is shown beside this picture's projection
+    #[arg(long, value_name = "PICTURE")]
+    beside: Vec<PathBuf>,
 
     /// Visit finer places only where the probability or the label moves between coarser ones; an approximation
     #[arg(long, conflicts_with = "verify")]
@@ -76,18 +94,75 @@ pub(crate) struct Arguments {
 /// The most that a map may be off the full passes: a probability, and an activity relative to the largest.
 const TOLERANCE: f32 = 1e-5;
 
+/// Sigma of a blur: this part of the input's shorter side.
+const BLUR: f32 = 28.0;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FillName {
+    Mean,
+    Grey,
+    Black,
+    Noise,
+    Blur,
+    Colour([u8; 3]),
+}
+
+impl FromStr for FillName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let byte = |hex: &str, i: usize| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).expect("two digits");
+        Ok(match text {
+            "mean" => Self::Mean,
+            "grey" | "gray" => Self::Grey,
+            "black" => Self::Black,
+            "noise" => Self::Noise,
+            "blur" => Self::Blur,
+            _ => match text.strip_prefix('#').filter(|h| h.len() == 6 && h.bytes().all(|b| b.is_ascii_hexdigit())) {
+                Some(hex) => Self::Colour([0, 1, 2].map(|i| byte(hex, i))),
+                None => return Err("mean, grey, black, noise, blur, or a colour such as #ff8000".into()),
+            },
+        })
+    }
+}
+
+impl fmt::Display for FillName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mean => f.write_str("mean"),
+            Self::Grey => f.write_str("grey"),
+            Self::Black => f.write_str("black"),
+            Self::Noise => f.write_str("noise"),
+            Self::Blur => f.write_str("blur"),
+            Self::Colour([r, g, b]) => write!(f, "#{r:02x}{g:02x}{b:02x}"),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum FillName {
-    /// The preprocessing's mean colour; the picture's own mean where there is none
-    Mean,
-    /// RGB 127.5
-    #[value(alias = "gray")]
-    Grey,
-    /// RGB 0
-    Black,
-    /// Uniform noise from --seed, the same at every place
-    Noise,
+enum ShapeName {
+    /// All of it
+    Square,
+    /// The circle that fits
+    Disc,
+}
+
+/// Height and width; one number gives both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Size([usize; 2]);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let side = |t: &str| t.parse::<usize>().ok().filter(|&n| n > 0);
+        let both = match text.split_once('x') {
+            None => side(text).map(|n| [n, n]),
+            Some((h, w)) => side(h).zip(side(w)).map(|(h, w)| [h, w]),
+        };
+        both.map(Self).ok_or_else(|| "a number from 1, or height and width such as 24x48".into())
+    }
 }
 
 pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Outcome> {
@@ -97,12 +172,18 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ou
     let network = opened.network();
     let input = network.input_shape();
     let side = input.h.min(input.w);
-    let size = arguments.size.unwrap_or_else(|| default_size(side));
+    let Size([height, width]) = arguments.size.unwrap_or_else(|| Size([default_size(side); 2]));
     let stride = arguments.stride.unwrap_or_else(|| default_stride(side));
-    if size > side {
-        let what = format!("a square of {size} does not fit the input of {}×{}", input.h, input.w);
+    let cover = cover(arguments, [height, width])?;
+    let (size, area) = (height, cover.size(height));
+    if area[0] > input.h || area[1] > input.w {
+        let what = format!("a square of {}×{} does not fit the input of {}×{}", area[0], area[1], input.h, input.w);
         return Err(Failure::usage(what));
     }
+    let others = match arguments.beside.is_empty() {
+        true => Vec::new(),
+        false => input::expand(context, &arguments.beside)?,
+    };
     let mut classes = Vec::new();
     for class in &arguments.class {
         let class = opened.class(class)?;
@@ -119,8 +200,16 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ou
     let mut wrong = false;
     let outcome = plan.run(context, &opened, |loaded| {
         let fill = fill(arguments.fill, context.options.seed, &opened.preprocess.record, loaded)?;
-        let settings =
-            Settings { size, stride, fill, classes: classes.clone(), layer, channel: arguments.channel, adaptive };
+        let settings = Settings {
+            size,
+            cover: cover.clone(),
+            stride,
+            fill,
+            classes: classes.clone(),
+            layer,
+            channel: arguments.channel,
+            adaptive,
+        };
         let start = Instant::now();
         let mut meter = Meter::new(context, "occlude");
         let map = occlusion::occlude(&opened.session, &loaded.tensor, &settings, &mut |p| meter.step(p))?;
@@ -139,10 +228,33 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ou
             wrong |= !equal;
             verified = Some(Verified { apart, equal, seconds: start.elapsed().as_secs_f64() });
         }
+        let telling = extremes(&map.probability[0]).0;
+        let corner = [telling / map.columns * stride, telling % map.columns * stride];
+        let under = shown(&opened, &occlusion::covered(&loaded.tensor, &settings, corner)?);
+        let mut projections = Vec::new();
+        for source in &others {
+            context.check()?;
+            let other = input::load(context, source, &opened.preprocess.record, input)?;
+            projections.extend(projected(&opened, &other, &map)?);
+        }
+        if let Some(own) = projected(&opened, loaded, &map)? {
+            projections.insert(0, own);
+        }
         Ok(Occluded {
             opened: &opened,
             loaded: loaded.clone(),
-            size,
+            area,
+            shape: if arguments.mask.is_some() {
+                "mask"
+            } else if area[0] != area[1] {
+                "rectangle"
+            } else {
+                arguments.shape.word()
+            },
+            corner,
+            telling,
+            under,
+            projections,
             stride,
             fill: arguments.fill,
             seed: context.options.seed,
@@ -153,6 +265,63 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ou
         })
     })?;
     Ok(if wrong { Outcome::Negative } else { outcome })
+}
+
+impl ShapeName {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Square => "square",
+            Self::Disc => "disc",
+        }
+    }
+}
+
+/// Which cells are covered; a mask picture is read here.
+fn cover(arguments: &Arguments, [height, width]: [usize; 2]) -> anyhow::Result<Cover> {
+    if let Some(path) = &arguments.mask {
+        let picture = Picture::open(path)?;
+        let share = |p: &[u8]| (0.299 * f32::from(p[0]) + 0.587 * f32::from(p[1]) + 0.114 * f32::from(p[2])) / 255.0;
+        let shares = picture.rgb.chunks(3).map(|p| share(p).min(1.0)).collect();
+        return Ok(Cover::Mask { height: picture.height, width: picture.width, shares });
+    }
+    match (arguments.shape, height == width) {
+        (ShapeName::Square, true) => Ok(Cover::Square),
+        (ShapeName::Square, false) => Ok(Cover::Rectangle { height, width }),
+        (ShapeName::Disc, true) => Ok(Cover::Disc),
+        (ShapeName::Disc, false) => Err(Failure::usage("a disc is as high as it is wide: --size N")),
+    }
+}
+
+/// What the strongest unit of the watched map projects from a picture; `None` where its layer comes after the softmax.
+fn projected(opened: &Opened, loaded: &Loaded, map: &Heatmap) -> anyhow::Result<Option<(Loaded, Projection)>> {
+    let (network, settings) = (opened.network(), projection::Settings::default());
+    let needed = network.ancestors(map.layer);
+    let softmax = |id: NodeId| matches!(network.node(id).layer, Layer::Softmax { .. } | Layer::LogSoftmax { .. });
+    if (0..=map.layer).any(|id| needed[id] && softmax(id)) {
+        return Ok(None);
+    }
+    let trace = opened.session.run(&loaded.tensor, &projection::keep(network, map.layer, &settings))?;
+    let maps = trace.tensor(map.layer).expect("kept");
+    let (at, _) = projection::strongest_place(maps.channel(0, map.channel), maps.shape.w);
+    let seed = Seed::Unit { channel: map.channel, at };
+    let projection = projection::project(&opened.session, &trace, 0, map.layer, seed, &settings)?;
+    Ok(Some((loaded.clone(), projection)))
+}
+
+/// The input's numbers as the colours that they stand for; `None` where there are not three channels.
+fn shown(opened: &Opened, tensor: &Tensor) -> Option<Picture> {
+    let (record, shape) = (&opened.preprocess.record, tensor.shape);
+    if shape.c != 3 {
+        return None;
+    }
+    let (black, white) = (record.colour([0.0; 3], shape), record.colour([255.0; 3], shape));
+    let level = |c: usize, i: usize| {
+        let x = tensor.channel(0, c)[i];
+        (255.0 * (x - black[c]) / (white[c] - black[c])).round().clamp(0.0, 255.0) as u8
+    };
+    let order = if record.order == Order::Bgr { [2, 1, 0] } else { [0, 1, 2] };
+    let rgb = (0..shape.h * shape.w).flat_map(|i| order.map(|c| level(c, i))).collect();
+    Some(Picture::new(shape.w, shape.h, rgb))
 }
 
 /// The square's contents in the network's input space.
@@ -166,9 +335,11 @@ fn fill(name: FillName, seed: u64, preprocess: &Preprocess, loaded: &Loaded) -> 
         (FillName::Mean, Some(_)) => Fill::Constant(vec![0.0; shape.c]),
         (FillName::Grey, Some(_)) => Fill::Constant(colour(127.5)),
         (FillName::Black, Some(_)) => Fill::Constant(colour(0.0)),
-        (FillName::Grey | FillName::Black, None) => {
+        (FillName::Colour(rgb), Some(_)) => Fill::Constant(preprocess.colour(rgb.map(f32::from), shape)),
+        (FillName::Blur, _) => Fill::Blur { sigma: shape.h.min(shape.w) as f32 / BLUR },
+        (FillName::Grey | FillName::Black | FillName::Colour(_), None) => {
             return Err(Failure::usage(
-                "a tensor has no grey and no black: nobody knows its normalisation; try --fill mean (0) or noise",
+                "a tensor has no grey, no black and no colours: nobody knows its normalisation; try --fill mean (0), blur or noise",
             ));
         }
         (FillName::Noise, Some(_)) => {
@@ -204,7 +375,15 @@ fn means(tensor: &Tensor) -> Vec<f32> {
 pub(crate) struct Occluded<'a> {
     pub(crate) opened: &'a Opened,
     pub(crate) loaded: Loaded,
-    pub(crate) size: usize,
+    /// Height and width of what slides.
+    area: [usize; 2],
+    shape: &'static str,
+    /// Where the first class loses most: the place, its corner, and the picture there.
+    pub(crate) telling: usize,
+    pub(crate) corner: [usize; 2],
+    pub(crate) under: Option<Picture>,
+    /// The watched map's, of this picture and of others.
+    pub(crate) projections: Vec<(Loaded, Projection)>,
     pub(crate) stride: usize,
     fill: FillName,
     seed: u64,
@@ -250,9 +429,14 @@ pub(crate) struct Record {
     layer_index: NodeId,
     channel: usize,
     size: usize,
+    height: usize,
+    width: usize,
+    shape: &'static str,
     stride: usize,
-    fill: FillName,
+    fill: String,
     seed: u64,
+    telling: Telling,
+    projections: Vec<Projected>,
     rows: usize,
     columns: usize,
     baseline: Baseline,
@@ -260,6 +444,30 @@ pub(crate) struct Record {
     peak_memory_bytes: u64,
     approximation: Option<Approximation>,
     verified: Option<Verified>,
+}
+
+/// The place where the first class loses most.
+#[derive(Serialize)]
+struct Telling {
+    at: [usize; 2],
+    probability: f32,
+    label: usize,
+}
+
+/// The watched map's projection from one picture.
+#[derive(Serialize)]
+struct Projected {
+    input: String,
+    at: [usize; 2],
+    activation: f32,
+    window: [usize; 4],
+}
+
+impl Projected {
+    fn new(loaded: &Loaded, projection: &Projection) -> Self {
+        let Seed::Unit { at, .. } = projection.seed else { unreachable!("made from one unit") };
+        Self { input: loaded.name.clone(), at, activation: projection.activation, window: projection.window.to_array() }
+    }
 }
 
 #[derive(Serialize)]
@@ -348,9 +556,18 @@ impl Artefact for Occluded<'_> {
             layer: self.opened.network().node(map.layer).name.clone(),
             layer_index: map.layer,
             channel: map.channel,
-            size: self.size,
+            size: self.area[0],
+            height: self.area[0],
+            width: self.area[1],
+            shape: self.shape,
             stride: self.stride,
-            fill: self.fill,
+            fill: self.fill.to_string(),
+            telling: Telling {
+                at: self.corner,
+                probability: map.probability[0][self.telling],
+                label: map.label[self.telling],
+            },
+            projections: self.projections.iter().map(|(loaded, p)| Projected::new(loaded, p)).collect(),
             seed: self.seed,
             rows: map.rows,
             columns: map.columns,
@@ -400,7 +617,7 @@ impl Artefact for Occluded<'_> {
         });
         let other = map.label.iter().filter(|&&l| l != map.baseline_label).count();
         format!(
-            "{}: top-1 {} (class {})\n{}\n{}×{} places of a {}×{} square, stride {}, fill {}\nanother class wins at \
+            "{}: top-1 {} (class {})\n{}\n{}×{} places of a {}×{} {}, stride {}, fill {}\nanother class wins at \
              {other} of {} places · {:.2} s · {}{}\n{verified}{}",
             escape(&self.loaded.name),
             escape(self.opened.class_name(map.baseline_label)),
@@ -408,10 +625,11 @@ impl Artefact for Occluded<'_> {
             self.opened.caption(),
             map.rows,
             map.columns,
-            self.size,
-            self.size,
+            self.area[0],
+            self.area[1],
+            self.shape,
             self.stride,
-            format!("{:?}", self.fill).to_lowercase(),
+            self.fill,
             map.label.len(),
             self.seconds,
             bytes(map.peak_memory),
@@ -458,6 +676,10 @@ impl Artefact for Occluded<'_> {
         ];
         if self.adaptive.is_some() {
             arrays.push(Array::i32("computed", &places, computed));
+        }
+        for (i, (_, projection)) in self.projections.iter().enumerate() {
+            let name = if i == 0 { "projection".into() } else { format!("projection.{i}") };
+            arrays.push(Array::f32(&name, &[c, h, w], projection.tensor.data.clone()));
         }
         arrays
     }

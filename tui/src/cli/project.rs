@@ -246,9 +246,11 @@ fn project<'a>(
     }
     let mut units = Vec::with_capacity(seeds.len());
     let mut meter = Meter::new(context, "project");
-    for &seed in &seeds {
-        units.push(projection::project(&opened.session, &trace, 0, wanted.layer, seed, &settings)?);
-        if meter.step(Progress { what: "units", done: units.len(), total: seeds.len() }).is_break() {
+    // A cancel is heard between groups; the units of a group run side by side.
+    for group in seeds.chunks(4 * opened.session.cpu().threads.count()) {
+        units.extend(projection::project_many(&opened.session, &trace, 0, wanted.layer, group, &settings)?);
+        let progress = Progress { what: "units", done: units.len(), total: seeds.len() };
+        if meter.step(progress).is_break() && units.len() < seeds.len() {
             return Err(Error::Cancelled.into());
         }
     }
