@@ -134,7 +134,16 @@ fn occlusion_maps_are_those_of_onnx_runtime() {
         let layer = case["occluded"].as_str().map(|l| session.network().find(l).expect("a layer"));
         let class = golden.integers("occlusion.class");
         let fill = Fill::Constant(vec![0.0; session.network().input_shape().c]);
-        let settings = occlusion::Settings { size, stride, fill, classes: class, layer, channel: None, adaptive: None };
+        let settings = occlusion::Settings {
+            size,
+            cover: occlusion::Cover::Square,
+            stride,
+            fill,
+            classes: class,
+            layer,
+            channel: None,
+            adaptive: None,
+        };
         let map = occlude(session, &golden.input(session), &settings, &mut |_| ControlFlow::Continue(()))
             .map_err(|e| format!("{what}: {e}"))?;
         if map.label != golden.integers("occlusion.label") || vec![map.channel] != golden.integers("occlusion.channel")

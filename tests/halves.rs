@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use switchback_core::network::{Layer, Network, NodeSpec};
-use switchback_core::occlusion::{Fill, Method, Settings, occlude_by};
+use switchback_core::occlusion::{Cover, Fill, Method, Settings, occlude_by};
 use switchback_core::session::{LinearWeights, Options, Session};
 use switchback_core::trace::Keep;
 use switchback_core::weights::WeightStore;
@@ -128,8 +128,16 @@ fn changed_columns_are_those_of_the_halves() {
     let input =
         Tensor { batch: 1, shape: Shape::new(5, 6, 7), data: numbers(INPUTS, 9).iter().map(|x| x / 128.0).collect() };
     let fill = Fill::Constant(vec![0.0; 5]);
-    let settings =
-        Settings { size: 2, stride: 1, fill, classes: Vec::new(), layer: Some(FC1), channel: Some(0), adaptive: None };
+    let settings = Settings {
+        size: 2,
+        cover: Cover::Square,
+        stride: 1,
+        fill,
+        classes: Vec::new(),
+        layer: Some(FC1),
+        channel: Some(0),
+        adaptive: None,
+    };
     let run =
         |method| occlude_by(&session, &input, &settings, method, &mut |_| ControlFlow::Continue(())).expect("a map");
     let apart = run(Method::Whole).apart(&run(Method::Windows));

@@ -509,10 +509,38 @@ impl<'a> Occluded<'a> {
         loaded: &Loaded,
         map: Heatmap,
         ([size, stride], seconds): ([usize; 2], f64),
-    ) -> Self {
-        let fill = FillName::Mean;
-        let (seed, adaptive, verified) = (0, None, None);
-        Self { opened, loaded: loaded.clone(), size, stride, fill, seed, map, seconds, adaptive, verified }
+    ) -> anyhow::Result<Self> {
+        let settings = Settings {
+            size,
+            cover: Cover::Square,
+            stride,
+            fill: mean_fill(&opened.preprocess.record, loaded)?,
+            classes: map.classes.clone(),
+            layer: Some(map.layer),
+            channel: Some(map.channel),
+            adaptive: None,
+        };
+        let telling = extremes(&map.probability[0]).0;
+        let corner = [telling / map.columns * stride, telling % map.columns * stride];
+        let under = shown(opened, &occlusion::covered(&loaded.tensor, &settings, corner)?);
+        let projections = projected(opened, loaded, &map)?.into_iter().collect();
+        Ok(Self {
+            opened,
+            loaded: loaded.clone(),
+            area: [size; 2],
+            shape: ShapeName::Square.word(),
+            telling,
+            corner,
+            under,
+            projections,
+            stride,
+            fill: FillName::Mean,
+            seed: 0,
+            map,
+            seconds,
+            adaptive: None,
+            verified: None,
+        })
     }
 }
 

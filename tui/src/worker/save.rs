@@ -28,7 +28,7 @@ pub(super) fn write(save: &Save) -> anyhow::Result<Vec<PathBuf>> {
         }
         Saved::Occlusion { subject, run, occlusion } => {
             let about = (occlusion.square, occlusion.seconds);
-            let occluded = Occluded::of(&subject.opened, &run.loaded, occlusion.map.clone(), about);
+            let occluded = Occluded::of(&subject.opened, &run.loaded, occlusion.map.clone(), about)?;
             all(&occluded, &subject.opened.header(), &stem, command)
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use switchback_core::network::Layer;
-use switchback_core::occlusion::{self, Settings, default_size, default_stride};
+use switchback_core::occlusion::{self, Cover, Settings, default_size, default_stride};
 use switchback_core::projection::{self, Settings as Rules};
 use switchback_core::trace::Keep;
 use switchback_core::{Error, Network, Progress};
@@ -108,6 +108,7 @@ fn occlude(
     let class = sweep.class.or_else(|| run.classes.first().map(|c| c.0));
     let settings = Settings {
         size: square[0],
+        cover: Cover::Square,
         stride: square[1],
         fill: occlude::mean_fill(&subject.opened.preprocess.record, &run.loaded)?,
         classes: class.into_iter().collect(),
