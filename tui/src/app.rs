@@ -168,7 +168,12 @@ impl App {
     }
 
     fn draw(&mut self) -> anyhow::Result<()> {
-        let state = &self.state;
-        self.screen.draw(|frame| view::draw(state, frame)).context("cannot write to the terminal")
+        let state = &mut self.state;
+        let draw = |frame: &mut ratatui::Frame<'_>| {
+            // The window may have changed since it was last heard of; the frame has the size of now.
+            state.size = [frame.area().width, frame.area().height];
+            view::draw(state, frame);
+        };
+        self.screen.draw(draw).context("cannot write to the terminal")
     }
 }
