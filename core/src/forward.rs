@@ -13,7 +13,9 @@ use switchback_kernels::conv_pool2d::{ConvPool2d, Filters, conv_pool2d};
 use switchback_kernels::conv2d::{Activation, conv2d_add};
 use switchback_kernels::pointwise::{Pointwise, add_assign, affine, pointwise, pointwise_in_place};
 use switchback_kernels::view::Layout;
-use switchback_kernels::{Maps, MapsMut, avg_pool2d, conv_transpose2d, global_pool, linear, lrn, max_pool2d, softmax};
+use switchback_kernels::{
+    Cpu, Maps, MapsMut, avg_pool2d, conv_transpose2d, global_pool, linear, lrn, max_pool2d, softmax,
+};
 
 use crate::error::{Error, Result};
 use crate::network::{Layer, Network, NodeId};
@@ -134,14 +136,7 @@ impl Run<'_> {
             Layer::Input { .. } | Layer::Identity | Layer::Flatten => unreachable!("computes nothing"),
             Layer::Conv2d { .. } => {
                 let conv = packed::conv(self.network, step.node);
-                let bias = match step.affine {
-                    None => packed.bias(step.node)?,
-                    Some(affine) => Some(packed.shifted(step.node, affine)?),
-                };
-                let filters = match step.tile {
-                    None => Filters::Gemm(packed.conv2d(step.node, step.affine)?),
-                    Some(tile) => Filters::Winograd(packed.winograd(step.node, step.affine, tile)?),
-                };
+                let (filters, bias) = packed.filters(step)?;
                 let (input, out) = (self.maps(from(0)), MapsMut::with_layout(data, layout));
                 match step.pool.map(|pool| &self.network.node(pool).layer) {
                     Some(&Layer::MaxPool2d { geometry: pool, .. }) => {
@@ -157,7 +152,8 @@ impl Run<'_> {
                             }
                             conv2d_add(cpu, &conv, filters, bias, activation, input, out);
                         }
-                        _ => filters.conv2d(cpu, &conv, bias, activation, input, out),
+                        (Some(_), Filters::Winograd(_)) => unreachable!("plans fuse no sum with it"),
+                        (None, filters) => filters.conv2d(cpu, &conv, bias, activation, input, out),
                     },
                 }
             }
@@ -228,12 +224,7 @@ impl Run<'_> {
                 if step.in_place.is_none() {
                     data.copy_from_slice(self.numbers(from(0)));
                 }
-                let (len, stride) = if *flat { (shape.len(), 1) } else { (shape.c, shape.h * shape.w) };
-                if matches!(node.layer, Layer::Softmax { .. }) {
-                    softmax::softmax(cpu, data, len, stride);
-                } else {
-                    softmax::log_softmax(cpu, data, len, stride);
-                }
+                normalise(cpu, &node.layer, *flat, shape, data);
             }
         }
         Ok(None)
@@ -326,6 +317,15 @@ fn into_trace(
         tensors[last] = Some(Tensor { batch, shape: network.node(last).shape, data });
     }
     Trace { batch, tensors, switches }
+}
+
+/// The softmax or its logarithm that `layer` is, over the whole of each picture where `flat`, else over its channels.
+pub(crate) fn normalise(cpu: &Cpu, layer: &Layer, flat: bool, shape: Shape, data: &mut [f32]) {
+    let (len, stride) = if flat { (shape.len(), 1) } else { (shape.c, shape.h * shape.w) };
+    match layer {
+        Layer::Softmax { .. } => softmax::softmax(cpu, data, len, stride),
+        _ => softmax::log_softmax(cpu, data, len, stride),
+    }
 }
 
 /// `value` around `input`.

@@ -11,12 +11,14 @@
 //! | `spread` | some squares, from node to node |
 //! | `columns` | linear layers by the columns that change |
 //! | `occluder` | what lies over the picture: square, rectangle, disc, mask |
+//! | `heatmap` | what comes out |
 //! | `order` | coarse places first; what lies between |
 //! | `incremental` | chunks of squares on the threads, then the linear layers for all |
 //! | `whole` | full passes: the oracle, and the way out where there is little memory |
 
 mod clean;
 mod columns;
+mod heatmap;
 mod incremental;
 mod occluder;
 mod order;
@@ -27,8 +29,6 @@ mod whole;
 
 use std::ops::ControlFlow;
 
-use serde::Serialize;
-
 use crate::error::{Error, Result};
 use crate::network::NodeId;
 use crate::progress::Progress;
@@ -36,56 +36,11 @@ use crate::session::Session;
 use crate::tensor::Tensor;
 use crate::trace::Keep;
 use clean::Clean;
+pub use heatmap::{Apart, Heatmap};
 use incremental::Incremental;
 use occluder::Occluder;
+pub use occluder::{Cover, Fill};
 use whole::Whole;
-
-/// What the square is filled with, in the network's input space.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Fill {
-    /// One number a channel.
-    Constant(Vec<f32>),
-    /// Uniform between two numbers a channel, the same noise at every position.
-    Noise {
-        /// Lower bound a channel.
-        low: Vec<f32>,
-        /// Upper bound a channel.
-        high: Vec<f32>,
-        /// Of the generator.
-        seed: u64,
-    },
-    /// The picture itself under a Gaussian.
-    Blur {
-        /// In input pixels.
-        sigma: f32,
-    },
-}
-
-/// Which cells the occluder covers.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum Cover {
-    /// All of a square of [`Settings::size`].
-    #[default]
-    Square,
-    /// The circle in a square of [`Settings::size`].
-    Disc,
-    /// All of a rectangle, in input pixels.
-    Rectangle {
-        /// In pixels.
-        height: usize,
-        /// In pixels.
-        width: usize,
-    },
-    /// A share of each pixel: 0 leaves it as it is, 1 puts the fill there.
-    Mask {
-        /// In pixels.
-        height: usize,
-        /// In pixels.
-        width: usize,
-        /// `height × width`, from 0 to 1.
-        shares: Vec<f32>,
-    },
-}
 
 /// What to run.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,37 +66,6 @@ pub struct Settings {
 
 /// For [`Settings::adaptive`]: one percent.
 pub const ADAPTIVE: f32 = 0.01;
-
-/// The maps of one sweep: row i, column j is the square with its top left corner at (i·stride, j·stride).
-#[derive(Clone, Debug, PartialEq)]
-pub struct Heatmap {
-    /// Positions down.
-    pub rows: usize,
-    /// Positions across.
-    pub columns: usize,
-    /// As asked for, or found.
-    pub classes: Vec<usize>,
-    /// Whose activity.
-    pub layer: NodeId,
-    /// Which map.
-    pub channel: usize,
-    /// `[class][row · columns + column]`
-    pub probability: Vec<Vec<f32>>,
-    /// The most probable class at each position.
-    pub label: Vec<usize>,
-    /// The sum over the map at each position.
-    pub activity: Vec<f32>,
-    /// Without a square: probability a class.
-    pub baseline_probability: Vec<f32>,
-    /// Without a square: the most probable class.
-    pub baseline_label: usize,
-    /// Without a square: the sum over the map.
-    pub baseline_activity: f32,
-    /// Whether each place was computed; the others are interpolated between those around them.
-    pub known: Vec<bool>,
-    /// The most bytes that the sweep took at one time beside the model file, by count.
-    pub peak_memory: u64,
-}
 
 /// Default side of the square: round(side / 7) of the shorter input side, 32 at 224.
 pub fn default_size(side: usize) -> usize {
@@ -358,80 +282,10 @@ fn visit(
     Ok(true)
 }
 
-/// How far two maps of the same sweep are apart.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Apart {
-    /// The largest difference of a probability.
-    pub probability: f32,
-    /// The largest difference of an activity, relative to the largest activity.
-    pub activity: f32,
-    /// Places with another most probable class.
-    pub labels: usize,
-}
-
-impl Heatmap {
-    /// Nothing known yet.
-    fn blank(rows: usize, columns: usize, classes: Vec<usize>) -> Self {
-        let total = rows * columns;
-        Self {
-            rows,
-            columns,
-            probability: vec![vec![f32::NAN; total]; classes.len()],
-            baseline_probability: vec![f32::NAN; classes.len()],
-            classes,
-            layer: 0,
-            channel: 0,
-            label: vec![0; total],
-            activity: vec![f32::NAN; total],
-            baseline_label: 0,
-            baseline_activity: f32::NAN,
-            known: vec![false; total],
-            peak_memory: 0,
-        }
-    }
-
-    /// The share of places that were not computed but interpolated.
-    pub fn skipped(&self) -> f64 {
-        self.known.iter().filter(|&&k| !k).count() as f64 / self.known.len() as f64
-    }
-
-    /// How far `other` is from this map; panics where the places are not the same.
-    pub fn apart(&self, other: &Heatmap) -> Apart {
-        assert_eq!(
-            (self.rows, self.columns, &self.classes),
-            (other.rows, other.columns, &other.classes),
-            "other sweeps"
-        );
-        let most = |a: &[f32], b: &[f32]| {
-            let difference = |(a, b): (&f32, &f32)| if a.to_bits() == b.to_bits() { 0.0 } else { (a - b).abs() };
-            // Not `max` alone: NaN must not pass for 0.
-            a.iter().zip(b).map(difference).fold(0.0, |m: f32, d| if d.is_nan() { f32::INFINITY } else { m.max(d) })
-        };
-        let probabilities = self.probability.iter().zip(&other.probability).map(|(a, b)| most(a, b));
-        let largest = self.activity.iter().fold(self.baseline_activity.abs(), |m, x| m.max(x.abs()));
-        Apart {
-            probability: probabilities.fold(0.0, f32::max),
-            activity: most(&self.activity, &other.activity) / if largest > 0.0 { largest } else { 1.0 },
-            labels: self.label.iter().zip(&other.label).filter(|(a, b)| a != b).count(),
-        }
-    }
-}
-
 /// What the network says to one square.
 struct Answer {
     probabilities: Vec<f32>,
     activity: f32,
-}
-
-impl Heatmap {
-    fn put(&mut self, position: usize, answer: &Answer) {
-        for (map, &class) in self.probability.iter_mut().zip(&self.classes) {
-            map[position] = answer.probabilities[class];
-        }
-        self.label[position] = argmax(&answer.probabilities);
-        self.activity[position] = answer.activity;
-        self.known[position] = true;
-    }
 }
 
 /// One method at work.
@@ -481,46 +335,6 @@ impl Sweep<'_> {
     }
 }
 
-impl Fill {
-    /// `channels × cells` numbers; a blur, which depends on the picture, is laid by the [`Occluder`].
-    fn numbers(&self, cells: usize, channels: usize) -> Result<Vec<f32>> {
-        let check = |given: usize| match given == channels {
-            true => Ok(()),
-            false => Err(Error::Invalid(format!("a fill of {given} channels for an input of {channels}"))),
-        };
-        match self {
-            Fill::Blur { .. } => unreachable!("looks at the picture"),
-            Fill::Constant(values) => {
-                check(values.len())?;
-                Ok(values.iter().flat_map(|&v| std::iter::repeat_n(v, cells)).collect())
-            }
-            Fill::Noise { low, high, seed } => {
-                check(low.len())?;
-                check(high.len())?;
-                let mut noise = Splitmix(*seed);
-                let bounds = low.iter().zip(high);
-                Ok(bounds
-                    .flat_map(|(l, h)| (0..cells).map(|_| l + (h - l) * noise.unit()).collect::<Vec<_>>())
-                    .collect())
-            }
-        }
-    }
-}
-
-/// Steele, Lea & Flood's splitmix64: the same numbers everywhere for a seed.
-struct Splitmix(u64);
-
-impl Splitmix {
-    /// In 0..1, of 24 bits.
-    fn unit(&mut self) -> f32 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 40) as f32 / (1u32 << 24) as f32
-    }
-}
-
 /// The first of the largest.
 fn argmax(values: &[f32]) -> usize {
     (1..values.len()).fold(0, |best, i| if values[i] > values[best] { i } else { best })
@@ -543,16 +357,5 @@ mod tests {
         assert_eq!((default_size(224), default_stride(224)), (32, 8));
         assert_eq!((default_size(64), default_stride(64)), (9, 2));
         assert_eq!((default_size(3), default_stride(3)), (1, 1));
-    }
-
-    #[test]
-    fn noise_is_repeatable_and_within_bounds() {
-        let fill = |seed| Fill::Noise { low: vec![-1.0, 5.0], high: vec![1.0, 6.0], seed }.numbers(256, 2).unwrap();
-        assert_eq!(fill(7), fill(7));
-        assert_ne!(fill(7), fill(8));
-        let noise = fill(7);
-        assert!(noise[..256].iter().all(|x| (-1.0..1.0).contains(x)) && noise[..256].iter().any(|x| *x < -0.5));
-        assert!(noise[256..].iter().all(|x| (5.0..6.0).contains(x)));
-        assert!(Fill::Constant(vec![0.0]).numbers(4, 3).is_err());
     }
 }

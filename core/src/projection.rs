@@ -124,6 +124,13 @@ pub fn keep(network: &Network, layer: NodeId, settings: &Settings) -> Keep {
     keep
 }
 
+/// The softmax at or below `layer`: what it would be walked back through, and cannot.
+pub fn softmax_below(network: &Network, layer: NodeId) -> Option<NodeId> {
+    let needed = network.ancestors(layer);
+    let softmax = |id: &NodeId| matches!(network.node(*id).layer, Layer::Softmax { .. } | Layer::LogSoftmax { .. });
+    (0..=layer).filter(|&id| needed[id]).find(softmax)
+}
+
 /// Walks back from `seed` of `layer`, for picture `n` of the trace, which must hold what [`keep`] asks for.
 ///
 /// # Errors
@@ -197,9 +204,7 @@ fn project_on(
 ) -> Result<Projection> {
     let network = session.network();
     let node = network.node(layer);
-    let needed = network.ancestors(layer);
-    let softmax = |id: &NodeId| matches!(network.node(*id).layer, Layer::Softmax { .. } | Layer::LogSoftmax { .. });
-    if let Some(id) = (0..=layer).filter(|&id| needed[id]).find(softmax) {
+    if let Some(id) = softmax_below(network, layer) {
         return Err(Error::Invalid(format!(
             "layer \"{}\" is not below the softmax \"{}\": project the class score before it with --class",
             node.name,

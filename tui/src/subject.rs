@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use switchback_core::network::{Layer, count};
+use switchback_core::network::count;
+use switchback_core::projection;
 use switchback_core::receptive::{self, Field};
 use switchback_core::text::escape;
 use switchback_core::{Network, NodeId, Shape, Window};
@@ -98,10 +99,7 @@ impl Subject {
 
     /// Whether units of `layer` can be walked back from.
     pub(crate) fn projects(&self, layer: NodeId) -> bool {
-        let needed = self.network().ancestors(layer);
-        let softmax =
-            |id: NodeId| matches!(self.network().node(id).layer, Layer::Softmax { .. } | Layer::LogSoftmax { .. });
-        !(0..=layer).any(|id| needed[id] && softmax(id))
+        projection::softmax_below(self.network(), layer).is_none()
     }
 }
 
@@ -180,6 +178,7 @@ fn graph(network: &Network) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use switchback_core::architecture::{Name, build};
+    use switchback_core::network::Layer;
 
     use super::*;
 

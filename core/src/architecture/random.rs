@@ -16,6 +16,11 @@ impl Random {
         z ^ z >> 31
     }
 
+    /// Uniform in 0..1, of 24 bits.
+    pub(crate) fn unit(&mut self) -> f32 {
+        (self.next() >> 40) as f32 / (1u32 << 24) as f32
+    }
+
     /// Uniform in (−1, 1), never nearer to 0 than 2⁻²³.
     pub(crate) fn signed(&mut self) -> f32 {
         const STEP: f32 = 1.0 / (1 << 22) as f32;

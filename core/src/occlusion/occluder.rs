@@ -4,9 +4,56 @@
 //! out = clean + cover · (fill − clean)      cover: 1 everywhere (square, rectangle), a disc, or a mask picture
 //! ```
 
-use super::{Cover, Fill};
+use crate::architecture::Random;
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
+
+/// What the square is filled with, in the network's input space.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fill {
+    /// One number a channel.
+    Constant(Vec<f32>),
+    /// Uniform between two numbers a channel, the same noise at every position.
+    Noise {
+        /// Lower bound a channel.
+        low: Vec<f32>,
+        /// Upper bound a channel.
+        high: Vec<f32>,
+        /// Of the generator.
+        seed: u64,
+    },
+    /// The picture itself under a Gaussian.
+    Blur {
+        /// In input pixels.
+        sigma: f32,
+    },
+}
+
+/// Which cells the occluder covers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Cover {
+    /// All of a square of [`Settings::size`](super::Settings::size).
+    #[default]
+    Square,
+    /// The circle in a square of [`Settings::size`](super::Settings::size).
+    Disc,
+    /// All of a rectangle, in input pixels.
+    Rectangle {
+        /// In pixels.
+        height: usize,
+        /// In pixels.
+        width: usize,
+    },
+    /// A share of each pixel: 0 leaves it as it is, 1 puts the fill there.
+    Mask {
+        /// In pixels.
+        height: usize,
+        /// In pixels.
+        width: usize,
+        /// `height × width`, from 0 to 1.
+        shares: Vec<f32>,
+    },
+}
 
 /// Ready to be laid anywhere on one picture.
 pub(super) struct Occluder {
@@ -87,6 +134,32 @@ impl Occluder {
         let mut maps = tensor.maps_mut();
         for (row, values) in numbers.chunks(width).enumerate() {
             maps.row_mut(n, row / height, y + row % height)[x..x + width].copy_from_slice(values);
+        }
+    }
+}
+
+impl Fill {
+    /// `channels × cells` numbers; a blur, which depends on the picture, is laid by the `Occluder`.
+    fn numbers(&self, cells: usize, channels: usize) -> Result<Vec<f32>> {
+        let check = |given: usize| match given == channels {
+            true => Ok(()),
+            false => Err(Error::Invalid(format!("a fill of {given} channels for an input of {channels}"))),
+        };
+        match self {
+            Fill::Blur { .. } => unreachable!("looks at the picture"),
+            Fill::Constant(values) => {
+                check(values.len())?;
+                Ok(values.iter().flat_map(|&v| std::iter::repeat_n(v, cells)).collect())
+            }
+            Fill::Noise { low, high, seed } => {
+                check(low.len())?;
+                check(high.len())?;
+                let mut noise = Random::new(*seed);
+                let bounds = low.iter().zip(high);
+                Ok(bounds
+                    .flat_map(|(l, h)| (0..cells).map(|_| l + (h - l) * noise.unit()).collect::<Vec<_>>())
+                    .collect())
+            }
         }
     }
 }
@@ -205,5 +278,16 @@ mod tests {
         assert!((soft.iter().sum::<f32>() - 1.0).abs() < 1e-4 && soft[220] < 0.1 && soft[220] > soft[221]);
         assert_eq!(soft[219], soft[221]);
         assert!(blurred(&dot, 0.0).is_err() && blurred(&dot, f32::NAN).is_err());
+    }
+
+    #[test]
+    fn noise_is_repeatable_and_within_bounds() {
+        let fill = |seed| Fill::Noise { low: vec![-1.0, 5.0], high: vec![1.0, 6.0], seed }.numbers(256, 2).unwrap();
+        assert_eq!(fill(7), fill(7));
+        assert_ne!(fill(7), fill(8));
+        let noise = fill(7);
+        assert!(noise[..256].iter().all(|x| (-1.0..1.0).contains(x)) && noise[..256].iter().any(|x| *x < -0.5));
+        assert!(noise[256..].iter().all(|x| (5.0..6.0).contains(x)));
+        assert!(Fill::Constant(vec![0.0]).numbers(4, 3).is_err());
     }
 }

@@ -18,13 +18,14 @@ use switchback_kernels::pointwise::{Pointwise, add_assign, affine, pointwise};
 use switchback_kernels::view::Layout;
 use switchback_kernels::winograd::Tile;
 use switchback_kernels::{
-    Cpu, Geometry, Maps, MapsMut, Window, avg_pool2d, conv_transpose2d, global_pool, lrn, max_pool2d, softmax,
+    Cpu, Geometry, Maps, MapsMut, Window, avg_pool2d, conv_transpose2d, global_pool, lrn, max_pool2d,
 };
 
 use super::clean::Clean;
 use super::patch::{Frame, NOTHING, Patch, Patches, gather};
 use super::pool::Pool;
 use crate::error::Result;
+use crate::forward::normalise;
 use crate::network::{Layer, NodeId};
 use crate::plan::Step;
 use crate::session::packed;
@@ -293,11 +294,7 @@ impl<'a> Spread<'a> {
             Layer::Flatten => self.whole(first, s, data),
             Layer::Softmax { flat } | Layer::LogSoftmax { flat } => {
                 self.whole(first, s, data);
-                let (len, stride) = if *flat { (shape.len(), 1) } else { (shape.c, shape.h * shape.w) };
-                match layer {
-                    Layer::Softmax { .. } => softmax::softmax(cpu, data, len, stride),
-                    _ => softmax::log_softmax(cpu, data, len, stride),
-                }
+                normalise(cpu, layer, *flat, shape, data);
             }
         }
         Ok(())
@@ -319,18 +316,10 @@ impl<'a> Spread<'a> {
     fn convolve(&mut self, step: &Step, input: NodeId) -> Result<Patches> {
         let clean = self.clean;
         let network = clean.network();
-        let packed = clean.session.packed();
         let node = network.node(step.node);
         let conv = packed::conv(network, step.node);
         let shape = node.shape;
-        let bias = match step.affine {
-            None => packed.bias(step.node)?,
-            Some(affine) => Some(packed.shifted(step.node, affine)?),
-        };
-        let filters = match step.tile {
-            None => Filters::Gemm(packed.conv2d(step.node, step.affine)?),
-            Some(tile) => Filters::Winograd(packed.winograd(step.node, step.affine, tile)?),
-        };
+        let (filters, bias) = clean.session.packed().filters(step)?;
         let activation = if step.relu { Activation::Relu } else { Activation::None };
 
         let other = step.add.map(|other| clean.source(other));
@@ -372,7 +361,8 @@ impl<'a> Spread<'a> {
             let to = MapsMut::with_layout(&mut buffer[..batch.len() * cells], layout);
             match (&filters, other) {
                 (Filters::Gemm(filters), Some(_)) => conv2d_add(self.cpu, &inner, filters, bias, activation, from, to),
-                _ => filters.conv2d(self.cpu, &inner, bias, activation, from, to),
+                (Filters::Winograd(_), Some(_)) => unreachable!("plans fuse no sum with it"),
+                (filters, None) => filters.conv2d(self.cpu, &inner, bias, activation, from, to),
             }
             for (n, &s) in batch.iter().enumerate() {
                 let (held, offset) = (windows[s], n * cells);

@@ -13,6 +13,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use switchback_kernels::conv_pool2d::Filters;
 use switchback_kernels::conv_transpose2d::PackedConvTranspose2d;
 use switchback_kernels::conv2d::{Conv2d, PackedConv2d};
 use switchback_kernels::linear::Linear;
@@ -23,6 +24,7 @@ use switchback_kernels::{Cpu, Dtype, Weights, conv_transpose2d, conv2d, half};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::network::{Layer, Network, NodeId, WeightId};
+use crate::plan::Step;
 
 /// What one node has had prepared so far.
 #[derive(Default)]
@@ -65,6 +67,19 @@ impl Packed {
             let weights = self.checked(id, filters(&self.model.network, id))?;
             Ok(winograd::pack(&self.cpu, &conv(&self.model.network, id), weights, self.scale(affine)?, tile))
         })
+    }
+
+    /// What a convolution's step runs from: filters of its algorithm and the bias, with what is folded into them.
+    pub(crate) fn filters(&self, step: &Step) -> Result<(Filters<'_>, Option<&[f32]>)> {
+        let bias = match step.affine {
+            None => self.bias(step.node)?,
+            Some(affine) => Some(self.shifted(step.node, affine)?),
+        };
+        let filters = match step.tile {
+            None => Filters::Gemm(self.conv2d(step.node, step.affine)?),
+            Some(tile) => Filters::Winograd(self.winograd(step.node, step.affine, tile)?),
+        };
+        Ok((filters, bias))
     }
 
     fn scale(&self, affine: Option<NodeId>) -> Result<Option<&[f32]>> {
