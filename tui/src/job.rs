@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use switchback_core::NodeId;
-use switchback_core::occlusion::Heatmap;
+use switchback_core::occlusion::{Heatmap, Settings};
 use switchback_core::projection::{Projection, Rule, Seed};
 use switchback_core::trace::Trace;
 
@@ -152,8 +152,7 @@ pub(crate) struct Run {
 pub(crate) struct Occlusion {
     pub(crate) sweep: Sweep,
     pub(crate) map: Heatmap,
-    /// Side and step of the square, in input pixels.
-    pub(crate) square: [usize; 2],
+    pub(crate) settings: Settings,
     pub(crate) seconds: f64,
     /// All places were visited.
     pub(crate) whole: bool,

@@ -127,8 +127,8 @@ pub(crate) fn occlusion(result: &Occluded<'_>) -> anyhow::Result<Sheet> {
         Some(picture) => Panel::picture(title, picture.clone()),
         None => seen(opened, loaded, Window::full(shape.size())),
     };
-    let [y, x] = result.corner;
-    let telling = percent(map.probability[0][result.telling]);
+    let [y, x] = result.corner();
+    let telling = percent(map.probability[0][result.telling()]);
     let mut panels = vec![picture.note(format!("least probable under the square at {y},{x}: {telling}"))];
     panels.push(activity(result));
     for (of, projection) in &result.projections {

@@ -183,10 +183,10 @@ fn occlusion(state: &State, buffer: &mut Buffer, figure: &Figure) {
             let place = Place::fit(picture, size, state.aspect);
             let mut canvas = Canvas::picture(place, &browse::seen_picture(subject, loaded, Window::full(size)));
             if let Some(o) = map {
-                let [y, x] = state.selection.square.map(|n| n * o.square[1]);
-                let side = o.square[0];
+                let [y, x] = state.selection.square.map(|n| n * o.settings.stride);
+                let side = o.settings.size;
                 canvas.outline(place.window(Window { y0: y, x0: x, y1: y + side, x1: x + side }), theme.cursor);
-                let what = format!("{side}×{side} px, every {} px", o.square[1]);
+                let what = format!("{side}×{side} px, every {} px", o.settings.stride);
                 text::put(state, buffer, bar, 0, &what, Role::Dim);
             }
             canvas.put(buffer, state.mode);
@@ -300,7 +300,7 @@ fn at_square(state: &State, [row, column]: [usize; 2]) -> Option<String> {
     let at = row * o.map.columns + column;
     let p = o.map.probability.first()?.get(at)?;
     let class = o.map.classes.first().map_or("", |&c| subject.class(c));
-    let [y, x] = [row, column].map(|n| n * o.square[1]);
+    let [y, x] = [row, column].map(|n| n * o.settings.stride);
     let between = if o.map.known[at] { "" } else { " (between)" };
     Some(format!(
         "square at {y},{x}: {class} {}{between} · label {} · activity {}",

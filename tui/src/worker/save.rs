@@ -27,8 +27,8 @@ pub(super) fn write(save: &Save) -> anyhow::Result<Vec<PathBuf>> {
             all(&projected, &subject.opened.header(), &stem, command)
         }
         Saved::Occlusion { subject, run, occlusion } => {
-            let about = (occlusion.square, occlusion.seconds);
-            let occluded = Occluded::of(&subject.opened, &run.loaded, occlusion.map.clone(), about)?;
+            let (settings, map) = (occlusion.settings.clone(), occlusion.map.clone());
+            let occluded = Occluded::new(&subject.opened, &run.loaded, settings, map, occlusion.seconds)?;
             all(&occluded, &subject.opened.header(), &stem, command)
         }
     }

@@ -104,12 +104,11 @@ fn occlude(
 ) -> anyhow::Result<Answer> {
     let shape = subject.opened.input_shape();
     let side = shape.h.min(shape.w);
-    let square = [default_size(side), default_stride(side)];
     let class = sweep.class.or_else(|| run.classes.first().map(|c| c.0));
     let settings = Settings {
-        size: square[0],
+        size: default_size(side),
         cover: Cover::Square,
-        stride: square[1],
+        stride: default_stride(side),
         fill: occlude::mean_fill(&subject.opened.preprocess.record, &run.loaded)?,
         classes: class.into_iter().collect(),
         layer: sweep.unit.map(|u| u.0),
@@ -118,7 +117,8 @@ fn occlude(
     };
     let start = Instant::now();
     let answer = |map: &occlusion::Heatmap, whole: bool| {
-        let occlusion = Occlusion { sweep, map: map.clone(), square, seconds: start.elapsed().as_secs_f64(), whole };
+        let (map, settings, seconds) = (map.clone(), settings.clone(), start.elapsed().as_secs_f64());
+        let occlusion = Occlusion { sweep, map, settings, seconds, whole };
         Answer::Occluded { picture: run.picture, model: run.model, occlusion: Arc::new(occlusion) }
     };
     let mut progress = |p: Progress, map: Option<&occlusion::Heatmap>| {
