@@ -18,11 +18,11 @@ use switchback_core::projection::{self, Projection, Rule, Seed};
 use crate::cache::Cache;
 use crate::cli::input::{Loaded, Source};
 use crate::color::ColorMode;
-use crate::colormap::MapName;
+use crate::colormap::{Colormap, MapName};
 use crate::job::{Kind, Occlusion, Run, Scope, Sweep, Unit};
 use crate::keys::KeyMap;
 use crate::subject::Subject;
-use crate::theme::Theme;
+use crate::theme::{Theme, flat};
 pub(crate) use overlay::{Hit, Line, Overlay, Picker};
 pub(crate) use selection::{Pane, Selection, View};
 
@@ -269,6 +269,16 @@ impl State {
 
     pub(crate) fn subject(&self) -> Option<&Arc<Subject>> {
         self.model.subject.as_ref()
+    }
+
+    /// Of cursors and outlines on pictures.
+    pub(crate) fn cursor(&self) -> [u8; 3] {
+        flat(self.theme().cursor, self.mode)
+    }
+
+    /// The map of colours; where there are none, the one whose lowest number is no ink at all.
+    pub(crate) fn colormap(&self) -> &'static Colormap {
+        if self.mode == ColorMode::None { MapName::Grey.map() } else { self.look.colormap.map() }
     }
 
     /// The run that is shown, if it is of this model.

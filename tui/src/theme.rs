@@ -6,6 +6,7 @@
 
 use ratatui::style::{Color, Modifier, Style};
 
+use crate::color::palette::rgb_of_index;
 use crate::color::{ColorMode, Palette};
 
 /// What a piece of the screen is for.
@@ -155,6 +156,16 @@ impl Theme {
             Role::Bad => bold.fg(ink(self.bad)),
             Role::Key => plain.fg(ink(self.accent)),
         }
+    }
+}
+
+/// The colour that stays flat in pictures of this mode: one of its palette; between tiles of letters nothing.
+pub(crate) fn flat(rgb: [u8; 3], mode: ColorMode) -> [u8; 3] {
+    match mode {
+        ColorMode::TrueColor => rgb,
+        ColorMode::Ansi256 => rgb_of_index(Palette::ansi256().nearest(rgb)),
+        ColorMode::Ansi16 => rgb_of_index(Palette::ansi16().nearest(rgb)),
+        ColorMode::None => [0; 3],
     }
 }
 

@@ -13,7 +13,7 @@ use crate::cli::draw::signed_crop;
 use crate::cli::input::Loaded;
 use crate::state::{Pane, Range, Seen, State, rule_index, rule_meaning, rule_name};
 use crate::subject::Subject;
-use crate::theme::Role;
+use crate::theme::{Role, flat};
 
 pub(super) fn draw(state: &State, buffer: &mut Buffer, layout: &Layout) {
     for pane in Pane::ALL {
@@ -58,11 +58,18 @@ fn layers(state: &State, buffer: &mut Buffer, area: Rect, inside: Rect) {
             text::put(state, buffer, inside, y, &" ".repeat(inside.width.into()), role);
         }
         text::put(state, buffer, inside, y, &layer.graph, if selected { role } else { Role::Dim });
-        let name = Rect { width: inside.width.saturating_sub(shapes + 1), ..inside };
+        // Where there is little room, a whole name tells more than its shape, which stands above the maps.
+        let whole = text::width(&layer.name) + lanes + 1;
+        let fits = whole + 1 + text::width(&layer.shape) <= inside.width;
+        let alone = !fits && inside.width < 28;
+        let room = if alone { inside.width } else { inside.width.saturating_sub(if fits { 0 } else { shapes + 1 }) };
+        let name = Rect { width: room, ..inside };
         let short = text::middle(&layer.name, name.width.saturating_sub(lanes + 1));
         text::at(state, buffer, name, lanes + 1, y, &short, role);
-        let shape = if selected { role } else { Role::Dim };
-        text::right(state, buffer, inside, y, &layer.shape, shape);
+        if !alone {
+            let shape = if selected { role } else { Role::Dim };
+            text::right(state, buffer, inside, y, &layer.shape, shape);
+        }
     }
 }
 
@@ -81,7 +88,6 @@ fn maps(state: &State, buffer: &mut Buffer, area: Rect, inside: Rect) {
     text::title(state, buffer, area, &layer.name, &note, focus);
     let Some(maps) = state.maps() else { return waiting(state, buffer, inside) };
     let selected = state.selection.channel.min(shape.c - 1);
-    let theme = state.theme();
     if state.zoomed {
         let place = Place::fit(inside, shape.size(), state.aspect);
         let values = maps.channel(0, selected);
@@ -89,15 +95,15 @@ fn maps(state: &State, buffer: &mut Buffer, area: Rect, inside: Rect) {
             Range::Picture => mosaic::lit(mosaic::range(values)),
             other => mosaic::shared_range(maps, other),
         };
-        let mut canvas = Canvas::map(place, values, state.look.colormap.map(), range);
-        canvas.outline(place.window(Window::cell(state.place())), theme.cursor);
+        let mut canvas = Canvas::map(place, values, state.colormap(), range);
+        canvas.outline(place.window(Window::cell(state.place())), state.cursor());
         canvas.put(buffer, state.mode);
     } else {
         let colors = Colors {
-            map: state.look.colormap.map(),
+            map: state.colormap(),
             range: state.look.range,
-            cursor: theme.cursor,
-            gap: theme.gap,
+            cursor: state.cursor(),
+            gap: flat(state.theme().gap, state.mode),
             mode: state.mode,
         };
         mosaic::draw(buffer, &grid, maps, selected, &colors);
@@ -132,7 +138,7 @@ pub(super) fn color_bar(
         let strip = Rect { x: area.x + x, width: room, height: 1, ..area };
         let mut canvas = Canvas::plain(strip, [0; 3]);
         let values: Vec<f32> = (0..2 * room).map(|i| f32::from(i % room) / f32::from(room - 1)).collect();
-        canvas.tile([0, 0], [room.into(), 2], &values, state.look.colormap.map(), [0.0, 1.0]);
+        canvas.tile([0, 0], [room.into(), 2], &values, state.colormap(), [0.0, 1.0]);
         canvas.put(buffer, state.mode);
         text::at(state, buffer, area, x + room + 1, 0, &high, Role::Dim);
     } else {
@@ -173,7 +179,7 @@ fn input(state: &State, buffer: &mut Buffer, area: Rect, inside: Rect) {
     };
     text::title(state, buffer, area, "Input", &name, focus);
     let (Some(subject), Some((_, loaded))) = (state.subject(), &state.shown.loaded) else { return };
-    whole_input(state, buffer, inside, subject, loaded, Some(state.theme().cursor));
+    whole_input(state, buffer, inside, subject, loaded, Some(state.cursor()));
 }
 
 /// The input with the selected unit's receptive field, if a colour is given for it. Where it lies.

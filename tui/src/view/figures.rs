@@ -116,7 +116,7 @@ fn projection(state: &State, buffer: &mut Buffer, figure: &Figure) {
             let name = state.picture_name(state.selection.picture);
             text::title(state, buffer, area, "Input", &name, false);
             if let Some((_, loaded)) = &state.shown.loaded {
-                browse::whole_input(state, buffer, picture, subject, loaded, Some(state.theme().cursor));
+                browse::whole_input(state, buffer, picture, subject, loaded, Some(state.cursor()));
             }
         }
         What::Crop => {
@@ -173,7 +173,6 @@ fn occlusion(state: &State, buffer: &mut Buffer, figure: &Figure) {
     let bar = Rect { y: area.bottom().saturating_sub(1), height: 1, ..area };
     let map = state.occlusion();
     let pinned = state.pin.as_ref().and_then(|p| p.occlusion.as_ref());
-    let theme = state.theme();
     match figure.what {
         What::Input => {
             let name = state.picture_name(state.selection.picture);
@@ -185,7 +184,7 @@ fn occlusion(state: &State, buffer: &mut Buffer, figure: &Figure) {
             if let Some(o) = map {
                 let [y, x] = state.selection.square.map(|n| n * o.settings.stride);
                 let side = o.settings.size;
-                canvas.outline(place.window(Window { y0: y, x0: x, y1: y + side, x1: x + side }), theme.cursor);
+                canvas.outline(place.window(Window { y0: y, x0: x, y1: y + side, x1: x + side }), state.cursor());
                 let what = format!("{side}×{side} px, every {} px", o.settings.stride);
                 text::put(state, buffer, bar, 0, &what, Role::Dim);
             }
@@ -228,9 +227,9 @@ fn occlusion(state: &State, buffer: &mut Buffer, figure: &Figure) {
 
 fn heat(state: &State, buffer: &mut Buffer, area: Rect, o: &Occlusion, values: &[f32], cursor: bool) {
     let place = Place::fit(area, [o.map.rows, o.map.columns], state.aspect);
-    let mut canvas = Canvas::map(place, values, state.look.colormap.map(), mosaic::range(values));
+    let mut canvas = Canvas::map(place, values, state.colormap(), mosaic::range(values));
     if cursor {
-        canvas.outline(place.window(Window::cell(state.selection.square)), state.theme().cursor);
+        canvas.outline(place.window(Window::cell(state.selection.square)), state.cursor());
     }
     canvas.put(buffer, state.mode);
 }
@@ -246,7 +245,7 @@ fn labels(state: &State, buffer: &mut Buffer, area: Rect, o: &Occlusion) {
             canvas.fill(place.window(Window::cell([y, x])), rgb);
         }
     }
-    canvas.outline(place.window(Window::cell(state.selection.square)), state.theme().cursor);
+    canvas.outline(place.window(Window::cell(state.selection.square)), state.cursor());
     canvas.put(buffer, state.mode);
     if state.mode == ColorMode::None {
         for row in place.area.top()..place.area.bottom() {
