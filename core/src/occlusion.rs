@@ -14,6 +14,7 @@
 //! | `heatmap` | what comes out |
 //! | `order` | coarse places first; what lies between |
 //! | `incremental` | chunks of squares on the threads, then the linear layers for all |
+//! | `work` | how much that saves, counted |
 //! | `whole` | full passes: the oracle, and the way out where there is little memory |
 
 mod clean;
@@ -26,14 +27,16 @@ mod patch;
 mod pool;
 mod spread;
 mod whole;
+mod work;
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::network::NodeId;
 use crate::progress::Progress;
 use crate::session::Session;
-use crate::tensor::Tensor;
+use crate::tensor::{Shape, Tensor};
 use crate::trace::Keep;
 use clean::Clean;
 pub use heatmap::{Apart, Heatmap};
@@ -41,6 +44,7 @@ use incremental::Incremental;
 use occluder::Occluder;
 pub use occluder::{Cover, Fill};
 use whole::Whole;
+pub use work::{Work, work};
 
 /// What to run.
 #[derive(Clone, Debug, PartialEq)]
@@ -117,9 +121,23 @@ pub fn occlude_by(
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Heatmap> {
     match sweep(session, input, settings, (method, false), &mut |p, _| progress(p))? {
-        (map, true) => Ok(map),
-        (_, false) => Err(Error::Cancelled),
+        (map, true, _) => Ok(map),
+        (_, false, _) => Err(Error::Cancelled),
     }
+}
+
+/// How long each step took, by the node whose layer it runs.
+pub type Spent = Vec<(NodeId, Duration)>;
+
+/// [`occlude`], and how long each step took, by the node whose layer it runs: of all threads together, without the clean
+/// run. Nothing is told of steps where memory allows whole passes only.
+///
+/// # Errors
+/// As [`occlude`].
+pub fn occlude_timed(session: &Session, input: &Tensor, settings: &Settings) -> Result<(Heatmap, Spent)> {
+    let go_on = &mut |_: Progress, _: Option<&Heatmap>| ControlFlow::Continue(());
+    let (map, _, spent) = sweep(session, input, settings, (Method::Windows, false), go_on)?;
+    Ok((map, spent))
 }
 
 /// [`occlude`] for somebody who looks on: places are visited from a coarse lattice to the full one, and after each stage
@@ -153,15 +171,8 @@ pub fn covered(input: &Tensor, settings: &Settings, [y, x]: [usize; 2]) -> Resul
     Ok(tensor)
 }
 
-fn sweep(
-    session: &Session,
-    input: &Tensor,
-    settings: &Settings,
-    (method, staged): (Method, bool),
-    progress: &mut dyn FnMut(Progress, Option<&Heatmap>) -> ControlFlow<()>,
-) -> Result<(Heatmap, bool)> {
-    let network = session.network();
-    let shape = network.input_shape();
+/// The top left corners of all places, row by row, and the occluder's height and width.
+fn places(shape: Shape, settings: &Settings) -> Result<(Vec<[usize; 2]>, [usize; 2])> {
     let stride = settings.stride;
     let [height, width] = settings.cover.size(settings.size);
     if height == 0 || width == 0 || stride == 0 || height > shape.h || width > shape.w {
@@ -173,6 +184,22 @@ fn sweep(
             shape.h.min(shape.w)
         )));
     }
+    let across = (0..=shape.w - width).step_by(stride);
+    let row = |y: usize| across.clone().map(move |x| [y, x]);
+    Ok(((0..=shape.h - height).step_by(stride).flat_map(row).collect(), [height, width]))
+}
+
+fn sweep(
+    session: &Session,
+    input: &Tensor,
+    settings: &Settings,
+    (method, staged): (Method, bool),
+    progress: &mut dyn FnMut(Progress, Option<&Heatmap>) -> ControlFlow<()>,
+) -> Result<(Heatmap, bool, Spent)> {
+    let network = session.network();
+    let shape = network.input_shape();
+    let stride = settings.stride;
+    let (_, [height, width]) = places(shape, settings)?;
     let layer = match settings.layer.or_else(|| network.last_spatial()) {
         Some(layer) => layer,
         None => {
@@ -228,7 +255,11 @@ fn sweep(
     };
     let done = visit(&mut map, &mut sweep, settings, staged, progress)?;
     map.peak_memory = sweep.peak();
-    Ok((map, done))
+    let spent = match &sweep {
+        Sweep::Windows(windows) => windows.spent(),
+        Sweep::Whole(..) => Vec::new(),
+    };
+    Ok((map, done, spent))
 }
 
 /// Visits all places. Whether all were visited: where stages are looked at, a cancel after the first keeps what is there.

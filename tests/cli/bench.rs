@@ -256,3 +256,28 @@ fn what_cannot_be_measured_is_said() {
     }
     assert!(!folder.path().join("a.png").exists());
 }
+
+#[test]
+fn occlusion_is_held_against_full_passes_layer_by_layer() {
+    let folder = folder();
+    let words = ["bench", "occlude", "tiny.safetensors", "--quick", "--json", "-t", "2", "--size", "3", "--verify"];
+    let document = run_in(folder.path(), &words).json();
+    let run = &document["runs"][0];
+    assert_eq!((&run["places"], &run["whole_places"]), (&json!(36), &json!(36)));
+    assert!(run["verified"]["probability"].as_f64() <= Some(1e-5) && run["fewer_macs"].as_f64() > Some(1.0), "{run}");
+    let layers = run["layers"].as_array().unwrap();
+    assert!(!layers.is_empty() && layers.iter().all(|l| l["macs"].as_f64() <= l["whole_macs"].as_f64()), "{layers:?}");
+    assert!(run["squares_a_second"].as_f64() > Some(0.0) && run["whole_squares_a_second"].as_f64() > Some(0.0));
+    let text = run_in(folder.path(), &words[..4]).text().to_owned();
+    assert!(text.contains("## occlusion maps") && text.contains("fewer MACs"), "{text}");
+}
+
+#[test]
+fn projections_are_timed_by_windows_and_over_whole_maps() {
+    let folder = folder();
+    let document = run_in(folder.path(), &["bench", "project", "tiny.safetensors", "--quick", "--json"]).json();
+    let runs = document["runs"].as_array().unwrap();
+    let what: Vec<&str> = runs.iter().map(|r| r["what"].as_str().unwrap()).collect();
+    assert_eq!(what, ["traced run", "one unit", "one unit, whole maps", "eight units"]);
+    assert!(runs.iter().all(|r| r["apart"].as_f64() <= Some(1e-6) && r["milliseconds"]["samples"].is_array()));
+}

@@ -4,6 +4,9 @@
 //! so that both give the same bits. Pools do not run inside convolutions, and linear layers keep their sums before the
 //! ReLU: changed columns are added to them.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
 use switchback_kernels::Window;
 
 use super::columns;
@@ -28,6 +31,8 @@ pub(super) struct Clean<'a> {
     pub(super) carried: Vec<NodeId>,
     trace: Trace,
     sources: Vec<NodeId>,
+    /// Nanoseconds of every step, all threads together.
+    spent: Vec<AtomicU64>,
     /// The picture itself, and what is laid over it.
     pub(super) picture: &'a Tensor,
     pub(super) occluder: &'a Occluder,
@@ -108,7 +113,8 @@ impl<'a> Clean<'a> {
         let layer = sources[layer];
         let map = trace.tensor(layer).expect("kept").channel(0, channel);
         let activity = map.iter().map(|&x| f64::from(x)).sum();
-        Self { session, steps, free, cut, carried, trace, sources, picture, occluder, layer, channel, activity }
+        let spent = steps.iter().map(|_| AtomicU64::new(0)).collect();
+        Self { session, spent, steps, free, cut, carried, trace, sources, picture, occluder, layer, channel, activity }
     }
 
     pub(super) fn network(&self) -> &'a Network {
@@ -128,6 +134,17 @@ impl<'a> Clean<'a> {
     /// Whether `id` is the node whose activity is asked for.
     pub(super) fn watches(&self, id: NodeId) -> bool {
         id == self.layer
+    }
+
+    /// Step `at` took this long on some thread.
+    pub(super) fn spend(&self, at: usize, time: Duration) {
+        self.spent[at].fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// The time of every step so far, by the node whose layer it runs.
+    pub(super) fn spent(&self) -> Vec<(NodeId, Duration)> {
+        let of = |(step, spent): (&Step, &AtomicU64)| (step.node, Duration::from_nanos(spent.load(Ordering::Relaxed)));
+        self.steps.iter().zip(&self.spent).map(of).collect()
     }
 
     /// Bytes that a square in the middle of the picture takes at most at one time, up to the cut.

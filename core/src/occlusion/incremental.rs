@@ -7,6 +7,7 @@
 //! ```
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use switchback_kernels::Cpu;
 
@@ -89,6 +90,11 @@ impl<'a> Incremental<'a> {
     /// The most bytes at one time so far, by count.
     pub(super) fn peak(&self) -> u64 {
         self.base + self.most * self.clean.bytes_after()
+    }
+
+    /// The time of every step so far.
+    pub(super) fn spent(&self) -> Vec<(NodeId, Duration)> {
+        self.clean.spent()
     }
 
     /// Takes squares as far as the cut.

@@ -12,6 +12,8 @@
 //! with all inputs of the tile in view: outputs that a square cannot reach stay the clean ones here, where a full pass
 //! would move them by its rounding.
 
+use std::time::Instant;
+
 use switchback_kernels::conv_pool2d::Filters;
 use switchback_kernels::conv2d::{Activation, conv2d_add};
 use switchback_kernels::pointwise::{Pointwise, add_assign, affine, pointwise};
@@ -80,6 +82,7 @@ impl<'a> Spread<'a> {
     pub(super) fn run(&mut self, range: std::ops::Range<usize>) -> Result<()> {
         for at in range {
             let step = &self.clean.steps[at];
+            let start = Instant::now();
             if !matches!(self.clean.network().node(step.node).layer, Layer::Identity) {
                 let patches = self.step(step)?;
                 self.finish(step.output, patches);
@@ -87,6 +90,7 @@ impl<'a> Spread<'a> {
             for &id in &self.clean.free[at] {
                 self.nodes[id].release(self.pool);
             }
+            self.clean.spend(at, start.elapsed());
         }
         Ok(())
     }

@@ -12,7 +12,9 @@ mod gemm;
 mod header;
 mod net;
 mod network;
+mod occlude;
 mod peak;
+mod project;
 mod report;
 mod rival;
 mod roof;
@@ -36,6 +38,8 @@ Examples:
   switchback bench gemm --shape 512x512x512 --threads 1,2
   switchback bench conv resnet50 -o resnet50.svg
   switchback bench net vgg16 resnet50 --threads 1,2 --batch 1,8
+  switchback bench occlude alexnet zfnet --verify
+  switchback bench project vgg16
   switchback bench net -m squeezenet1.1.onnx --level avx2,avx512 -o squeezenet.md -o squeezenet.json
   switchback bench net alexnet --save before.json      # … change something …
   switchback bench net alexnet --compare before.json   # status 1 where it became slower";
@@ -58,6 +62,8 @@ enum What {
     Gemm(gemm::Arguments),
     Conv(conv::Arguments),
     Net(net::Arguments),
+    Occlude(occlude::Arguments),
+    Project(project::Arguments),
     #[command(name = "matrixmultiply", hide = true)]
     Rival(rival::Arguments),
 }
@@ -197,6 +203,8 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ou
         What::Gemm(a) => gemm::run(a, context),
         What::Conv(a) => conv::run(a, context),
         What::Net(a) => net::run(a, context),
+        What::Occlude(a) => occlude::run(a, context),
+        What::Project(a) => project::run(a, context),
         What::Rival(a) => rival::run(a, context),
     }
 }

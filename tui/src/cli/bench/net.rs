@@ -157,7 +157,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ou
 }
 
 /// A fixed pattern in (−1, 1): what the numbers are does not change the time, so long as none is denormal.
-fn input(shape: Shape, batch: usize) -> Tensor {
+pub(super) fn input(shape: Shape, batch: usize) -> Tensor {
     let picture: Vec<f32> = (0..shape.len()).map(|i| ((i * 37) % 255) as f32 / 127.0 - 1.0).collect();
     Tensor { batch, shape, data: picture.repeat(batch) }
 }
