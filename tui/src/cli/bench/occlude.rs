@@ -12,6 +12,8 @@ use switchback_core::occlusion::{
     self, Apart, Cover, Fill, Method, Settings, default_size, default_stride, occlude, occlude_by, occlude_timed,
 };
 use switchback_core::session::Session;
+use switchback_core::text::escape;
+use switchback_core::{NodeId, Tensor};
 
 use super::figures::{Figures, TIMES, WarmUp, significant, times};
 use super::header::Header;
@@ -98,14 +100,13 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ou
     let destination = Destination::new(common, context, "bench occlude")?;
     let header = Header::look(context);
     let cpus = cpus(context);
-    let mut jobs = Jobs::new(context, "bench occlude", candidates.len() * cpus.len());
+    let mut jobs = Jobs::new(context, "bench occlude", 2 * candidates.len() * cpus.len());
     let mut runs = Vec::new();
     for candidate in candidates {
         let candidate = candidate.load(context)?;
         for cpu in &cpus {
             let session = Session::with(Arc::clone(&candidate.model), cpu.clone(), model::options(context))?;
             runs.push(one(&name(&candidate.model), &session, arguments, &mut jobs)?);
-            jobs.next();
         }
     }
     drop(jobs);
@@ -113,62 +114,43 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ou
 }
 
 fn one(network: &str, session: &Session, arguments: &Arguments, jobs: &mut Jobs<'_>) -> anyhow::Result<Run> {
-    let shape = session.network().input_shape();
-    let side = shape.h.min(shape.w);
-    let input = input(shape, 1);
-    let settings = Settings {
-        size: arguments.size.unwrap_or_else(|| default_size(side)),
-        cover: Cover::Square,
-        stride: arguments.stride.unwrap_or_else(|| default_stride(side)),
-        fill: Fill::Constant(vec![0.0; shape.c]),
-        classes: vec![0],
-        layer: None,
-        channel: None,
-        adaptive: None,
-    };
+    let input = input(session.network().input_shape(), 1);
+    let settings = settings(session, arguments);
     let work = occlusion::work(session.network(), &settings)?;
-    let go_on = &mut |_| ControlFlow::Continue(());
+    let effort = arguments.common.effort();
     let mut map = None;
     let measured = measure(
-        &arguments.common.effort(),
+        &effort,
         || timed(|| occlude(session, &input, &settings, &mut |_| ControlFlow::Continue(())).map(|m| map = Some(m))),
         |share| jobs.step(share),
     )?;
+    jobs.next();
     let map = map.expect("ran at least once");
     let places = map.known.len();
-    // Coarser, so that full passes do not take all the time.
+    // Coarser, so that full passes do not take all the time; with --verify all, once.
     let coarser = ((places as f64 / WHOLE_PLACES as f64).sqrt().round() as usize).max(1);
-    let stride = if arguments.verify { settings.stride } else { settings.stride * coarser };
-    let few = Settings { stride, ..settings.clone() };
+    let few = match arguments.verify {
+        true => settings.clone(),
+        false => Settings { stride: settings.stride * coarser, ..settings.clone() },
+    };
     let mut whole = None;
-    let seconds = timed(|| occlude_by(session, &input, &few, Method::Whole, go_on).map(|m| whole = Some(m)))?;
-    let whole = whole.expect("ran");
-    let (_, spent) = occlude_timed(session, &input, &settings)?;
-    let mut passes = Vec::new();
-    session.run_observed(&input, &session.keep_scores(), &mut |step| passes.push(step))?;
-    let threads = session.cpu().threads.count();
-    let layers = work.iter().map(|w| Layer {
-        name: session.network().node(w.node).name.clone(),
-        whole_macs: w.whole as f64 / places as f64,
-        macs: w.windows as f64 / places as f64,
-        whole_milliseconds: passes.iter().filter(|s| s.node == w.node).map(|s| s.duration.as_secs_f64()).sum::<f64>()
-            * 1e3
-            * threads as f64,
-        milliseconds: spent
-            .iter()
-            .filter(|s| s.0 == w.node)
-            .map(|s| s.1.as_secs_f64() * if after_the_cut(session, w.node) { threads as f64 } else { 1.0 })
-            .sum::<f64>()
-            * 1e3
-            / places as f64,
-    });
+    let mut passes = || {
+        let go_on = &mut |_| ControlFlow::Continue(());
+        timed(|| occlude_by(session, &input, &few, Method::Whole, go_on).map(|m| whole = Some(m)))
+    };
+    let whole_seconds = match arguments.verify {
+        true => passes()?,
+        false => measure(&effort, passes, |share| jobs.step(share))?.samples.median(),
+    };
+    jobs.next();
+    let whole = whole.expect("ran at least once");
     let squares_a_second = places as f64 / measured.samples.median();
-    let whole_squares_a_second = whole.known.len() as f64 / seconds;
+    let whole_squares_a_second = whole.known.len() as f64 / whole_seconds;
     let sum = |of: fn(&occlusion::Work) -> u64| work.iter().map(of).sum::<u64>() as f64;
     Ok(Run {
         network: network.to_owned(),
         level: session.cpu().level.name(),
-        threads,
+        threads: session.cpu().threads.count(),
         batch: 1,
         size: settings.size,
         stride: settings.stride,
@@ -182,12 +164,55 @@ fn one(network: &str, session: &Session, arguments: &Arguments, jobs: &mut Jobs<
         fewer_macs: sum(|w| w.whole) / sum(|w| w.windows),
         peak_memory_bytes: map.peak_memory,
         verified: arguments.verify.then(|| whole.apart(&map)),
-        layers: layers.collect(),
+        layers: layers(session, &input, &settings, &work, places)?,
     })
 }
 
+fn settings(session: &Session, arguments: &Arguments) -> Settings {
+    let shape = session.network().input_shape();
+    let side = shape.h.min(shape.w);
+    Settings {
+        size: arguments.size.unwrap_or_else(|| default_size(side)),
+        cover: Cover::Square,
+        stride: arguments.stride.unwrap_or_else(|| default_stride(side)),
+        fill: Fill::Constant(vec![0.0; shape.c]),
+        classes: vec![0],
+        layer: None,
+        channel: None,
+        adaptive: None,
+    }
+}
+
+/// Work and time of every layer, from one more sweep and one more full pass.
+fn layers(
+    session: &Session,
+    input: &Tensor,
+    settings: &Settings,
+    work: &[occlusion::Work],
+    places: usize,
+) -> anyhow::Result<Vec<Layer>> {
+    let (_, spent) = occlude_timed(session, input, settings)?;
+    let mut passes = Vec::new();
+    session.run_observed(input, &session.keep_scores(), &mut |step| passes.push(step))?;
+    let threads = session.cpu().threads.count() as f64;
+    let layer = |w: &occlusion::Work| {
+        let whole = passes.iter().filter(|s| s.node == w.node).map(|s| s.duration.as_secs_f64()).sum::<f64>();
+        let windows = spent.iter().filter(|s| s.0 == w.node).map(|s| s.1.as_secs_f64()).sum::<f64>();
+        // Other layers are timed by each thread for itself.
+        let together = if is_linear(session, w.node) { threads } else { 1.0 };
+        Layer {
+            name: session.network().node(w.node).name.clone(),
+            whole_macs: w.whole as f64 / places as f64,
+            macs: w.windows as f64 / places as f64,
+            whole_milliseconds: 1e3 * threads * whole,
+            milliseconds: 1e3 * together * windows / places as f64,
+        }
+    };
+    Ok(work.iter().map(layer).collect())
+}
+
 /// Linear layers run for all squares at once, on all threads.
-fn after_the_cut(session: &Session, node: usize) -> bool {
+fn is_linear(session: &Session, node: NodeId) -> bool {
     matches!(session.network().node(node).layer, switchback_core::Layer::Linear { .. })
 }
 
@@ -215,42 +240,38 @@ fn report(header: Header, runs: &[Run]) -> Report {
         notes: vec!["Full passes run in batches at fewer places, in the same run.".into()],
     });
     for run in runs {
-        let columns = [
-            left("layer"),
-            right("MMAC"),
-            right("by windows"),
-            right("saved"),
-            right("ms"),
-            right("by windows"),
-            right("saved"),
-        ];
-        let mut table = Table::new(&columns);
-        for layer in &run.layers {
-            let times = |a: f64, b: f64| if b > 0.0 { format!("{:.2}×", a / b) } else { "–".into() };
-            table.row(vec![
-                switchback_core::text::escape(&layer.name).into_owned(),
-                significant(layer.whole_macs / 1e6),
-                significant(layer.macs / 1e6),
-                times(layer.whole_macs, layer.macs),
-                significant(layer.whole_milliseconds),
-                significant(layer.milliseconds),
-                times(layer.whole_milliseconds, layer.milliseconds),
-            ]);
-        }
-        let mut notes =
-            vec!["Of one square; times are of all threads together, full passes of one picture.".to_owned()];
-        if let Some(Apart { probability, activity, labels }) = run.verified {
-            notes.push(format!(
-                "All {} places beside full passes: probabilities within {probability:.1e}, activities within {activity:.1e}, \
-                 {labels} other labels.",
-                run.places
-            ));
-            if probability > TOLERANCE || activity > TOLERANCE {
-                report.failures.push(format!("{}: the map is not that of full passes", run.network));
-            }
-        }
-        let title = format!("{}, {}, {} threads", switchback_core::text::escape(&run.network), run.level, run.threads);
-        report.sections.push(Section { title, table, notes });
+        let apart = run.verified.filter(|a| a.probability > TOLERANCE || a.activity > TOLERANCE);
+        report.failures.extend(apart.map(|_| format!("{}: the map is not that of full passes", run.network)));
+        report.sections.push(layer_by_layer(run));
     }
     report
+}
+
+fn layer_by_layer(run: &Run) -> Section {
+    let right = |name| (name, Align::Right);
+    let saved = [right("by windows"), right("saved")];
+    let columns = [&[("layer", Align::Left), right("MMAC")][..], &saved, &[right("ms")], &saved].concat();
+    let mut table = Table::new(&columns);
+    let times = |a: f64, b: f64| if b > 0.0 { format!("{:.2}×", a / b) } else { "–".into() };
+    for layer in &run.layers {
+        table.row(vec![
+            escape(&layer.name).into_owned(),
+            significant(layer.whole_macs / 1e6),
+            significant(layer.macs / 1e6),
+            times(layer.whole_macs, layer.macs),
+            significant(layer.whole_milliseconds),
+            significant(layer.milliseconds),
+            times(layer.whole_milliseconds, layer.milliseconds),
+        ]);
+    }
+    let mut notes = vec!["Of one square; times are of all threads together, full passes of one picture.".to_owned()];
+    if let Some(Apart { probability, activity, labels }) = run.verified {
+        notes.push(format!(
+            "All {} places beside full passes: probabilities within {probability:.1e}, activities within {activity:.1e}, \
+             {labels} other labels.",
+            run.places
+        ));
+    }
+    let title = format!("{}, {}, {} threads", escape(&run.network), run.level, run.threads);
+    Section { title, table, notes }
 }
