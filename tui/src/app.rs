@@ -168,12 +168,6 @@ impl App {
     }
 
     fn draw(&mut self) -> anyhow::Result<()> {
-        let state = &mut self.state;
-        let draw = |frame: &mut ratatui::Frame<'_>| {
-            // The window may have changed since it was last heard of; the frame has the size of now.
-            state.size = [frame.area().width, frame.area().height];
-            view::draw(state, frame);
-        };
-        self.screen.draw(draw).context("cannot write to the terminal")
+        self.screen.draw(|frame| view::draw(&self.state, frame)).context("cannot write to the terminal")
     }
 }

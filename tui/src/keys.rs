@@ -210,6 +210,14 @@ pub(crate) struct Key {
 }
 
 impl Key {
+    /// Esc.
+    pub(crate) const ESCAPE: Self = Self { code: KeyCode::Esc, ctrl: false, alt: false };
+
+    /// The key alone, where Alt is held.
+    pub(crate) fn without_alt(self) -> Option<Self> {
+        self.alt.then_some(Self { alt: false, ..self })
+    }
+
     pub(crate) fn code(self) -> KeyCode {
         self.code
     }

@@ -26,6 +26,8 @@ mod message;
 mod probe;
 mod screen;
 mod sheet;
+#[cfg(test)]
+mod stage;
 mod state;
 mod subject;
 mod terminal;

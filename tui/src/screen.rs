@@ -186,7 +186,7 @@ impl Screen {
     pub(crate) fn suspend(&self) -> io::Result<()> {
         self.shared.leave();
         signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP)?;
-        self.shared.enter()
+        self.shared.enter("")
     }
 
     /// Nothing: such systems do not stop processes.
@@ -232,9 +232,10 @@ impl Shared {
         self.tty.close_line();
     }
 
-    fn enter(&self) -> io::Result<()> {
+    /// Takes the terminal again; `first` undoes what is left of the time before.
+    fn enter(&self, first: &str) -> io::Result<()> {
         let enter = self.tty.enter()?;
-        self.tty.write(enter.as_bytes())?;
+        self.tty.write(format!("{first}{enter}").as_bytes())?;
         self.own.store(true, Ordering::SeqCst);
         self.writer.release();
         self.writer.queue(MARK, true);
@@ -243,7 +244,8 @@ impl Shared {
 
     /// After SIGCONT: a shell may have changed the terminal behind us, and the window its size.
     fn continued(&self) {
-        if self.own.load(Ordering::SeqCst) && self.enter().is_ok() {
+        // Out first: the cursor and pen that the terminal keeps for the shell must not become ours.
+        if self.own.load(Ordering::SeqCst) && self.enter(tty::AGAIN).is_ok() {
             self.send(Event::Continue);
         }
     }

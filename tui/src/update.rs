@@ -10,6 +10,8 @@ mod mouse;
 mod moves;
 pub(crate) mod overlays;
 mod save;
+#[cfg(test)]
+mod tests;
 mod want;
 
 use crossterm::event::KeyCode;
@@ -85,6 +87,11 @@ fn cancel(state: &mut State, kind: Kind, effects: &mut Vec<Effect>) -> bool {
 }
 
 fn press(state: &mut State, key: Key, effects: &mut Vec<Effect>) {
+    // A terminal sends the same bytes for Alt and a key as for Esc and the key, where they come in one burst.
+    if let Some(plain) = key.without_alt().filter(|_| state.overlay.is_some() || state.keys.action(key).is_none()) {
+        press(state, Key::ESCAPE, effects);
+        return press(state, plain, effects);
+    }
     // Ctrl-C and Ctrl-Z work everywhere, whatever they are bound to.
     let interrupts = key.ctrl() && matches!(key.code(), KeyCode::Char('c' | 'z'));
     if state.overlay.is_some() && !interrupts {

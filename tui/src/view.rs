@@ -33,7 +33,8 @@ pub(crate) fn draw(state: &State, frame: &mut Frame<'_>) {
     if area.width < LEAST[0] || area.height < LEAST[1] {
         return empty::too_small(state, buffer, area);
     }
-    let layout = Layout::of(state);
+    // The window may have changed since the state heard of it; the frame has the size of now.
+    let layout = Layout::within(state, area);
     bars::header(state, buffer, layout.header);
     match state.view {
         View::Browse | View::Projection | View::Occlusion if state.subject().is_none() => {
@@ -46,7 +47,7 @@ pub(crate) fn draw(state: &State, frame: &mut Frame<'_>) {
         View::Projection | View::Occlusion => figures::draw(state, buffer, &layout),
         view => empty::no_data(state, buffer, layout.body, view),
     }
-    bars::status(state, buffer, layout.status);
+    bars::status(state, buffer, &layout);
     if let Some(hints) = layout.hints {
         bars::hints(state, buffer, hints);
     }

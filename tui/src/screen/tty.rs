@@ -11,6 +11,8 @@ use std::time::Duration;
 const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[?2004h\x1b[?1004h\x1b[m\x1b[2J\x1b[H";
 /// Ends what may have been cut (a string, a synchronised frame), then takes back everything [`ENTER`] did.
 const LEAVE: &str = "\x1b\\\x1b[?2026l\x1b[m\x1b[?1004l\x1b[?2004l\x1b[?25h\x1b[?1049l";
+/// Before [`ENTER`], where the screen may not have been left.
+pub(crate) const AGAIN: &str = "\x1b\\\x1b[?2026l\x1b[m\x1b[?1049l";
 /// Reports of buttons, of motion, in decimal numbers.
 pub(crate) const MOUSE_ON: &str = "\x1b[?1000h\x1b[?1002h\x1b[?1003h\x1b[?1006h";
 /// The end of them.

@@ -40,7 +40,7 @@ pub(super) fn mouse(state: &mut State, event: MouseEvent, effects: &mut Vec<Effe
     }
     let layout = Layout::of(state);
     if layout.header.contains(<(u16, u16)>::from(at).into()) {
-        if let Some(view) = bars::tab_at(state, at[0]) {
+        if let Some(view) = bars::tab_at(state, layout.header, at[0]) {
             super::open_view(state, view);
         }
         return;
@@ -92,7 +92,7 @@ fn click(state: &mut State, layout: &Layout, at: [u16; 2]) {
 
 /// In the occlusion view a click puts the square there.
 fn figure(state: &mut State, at: [u16; 2]) {
-    let hit = figures::all(state).into_iter().find_map(|f| Some((f.what, f.place?.at(at)?)));
+    let hit = figures::all(state, &Layout::of(state)).into_iter().find_map(|f| Some((f.what, f.place?.at(at)?)));
     if let Some((What::Probability | What::Labels | What::Activity, square)) = hit {
         state.selection.square = square;
     }

@@ -3,6 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use super::layout::Layout;
 use super::text::{self, number};
 use crate::job::Kind;
 use crate::keys::TABLE;
@@ -10,9 +11,9 @@ use crate::state::{State, View};
 use crate::theme::Role;
 
 /// `1 Browse  2 Projection …`: names where there is room, digits where there is not.
-fn tabs(state: &State) -> Vec<(View, u16, String)> {
+fn tabs(state: &State, width: u16) -> Vec<(View, u16, String)> {
     let long: usize = View::ALL.iter().map(|v| v.name().len() + 4).sum();
-    let all = long + 30 < usize::from(state.size[0]);
+    let all = long + 30 < usize::from(width);
     let mut x = 1;
     View::ALL
         .into_iter()
@@ -26,15 +27,15 @@ fn tabs(state: &State) -> Vec<(View, u16, String)> {
         .collect()
 }
 
-/// The view whose tab is at this column.
-pub(crate) fn tab_at(state: &State, column: u16) -> Option<View> {
-    let tabs = tabs(state);
+/// The view whose tab is at this column of a header.
+pub(crate) fn tab_at(state: &State, header: Rect, column: u16) -> Option<View> {
+    let tabs = tabs(state, header.width);
     tabs.iter().find(|(_, x, label)| (*x..*x + text::width(label)).contains(&column)).map(|t| t.0)
 }
 
 pub(super) fn header(state: &State, buffer: &mut Buffer, area: Rect) {
     let mut end = 0;
-    for (view, x, label) in tabs(state) {
+    for (view, x, label) in tabs(state, area.width) {
         let role = if view == state.view { Role::Focus } else { Role::Dim };
         end = text::at(state, buffer, area, x, 0, &label, role);
     }
@@ -94,8 +95,9 @@ fn work(state: &State) -> Option<String> {
     Some(format!("{} {}{} · x cancels", spinner(state), kind.verb(), share.unwrap_or_default()))
 }
 
-pub(super) fn status(state: &State, buffer: &mut Buffer, area: Rect) {
-    let area = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
+pub(super) fn status(state: &State, buffer: &mut Buffer, layout: &Layout) {
+    let row = layout.status;
+    let area = Rect { x: row.x + 1, width: row.width.saturating_sub(2), ..row };
     let mut flags = Vec::new();
     if let Some(work) = work(state) {
         flags.push((work, Role::Warn));
@@ -117,7 +119,7 @@ pub(super) fn status(state: &State, buffer: &mut Buffer, area: Rect) {
             text::put(state, buffer, room, 0, &notice.text, role);
         }
         None => {
-            let hover = super::browse::hovered(state);
+            let hover = super::browse::hovered(state, layout);
             text::put(state, buffer, room, 0, &hover.unwrap_or_else(|| selected(state)), Role::Text);
         }
     }

@@ -316,16 +316,15 @@ fn bar(state: &State, buffer: &mut Buffer, area: Rect, share: f32) {
 }
 
 /// What lies under the mouse, with its value.
-pub(super) fn hovered(state: &State) -> Option<String> {
+pub(super) fn hovered(state: &State, layout: &Layout) -> Option<String> {
     let at = state.hover.filter(|_| state.look.mouse && state.overlay.is_none())?;
     let subject = state.subject()?;
     if state.view == crate::state::View::Occlusion {
-        return super::figures::hovered(state, at);
+        return super::figures::hovered(state, layout, at);
     }
     if state.view != crate::state::View::Browse {
         return None;
     }
-    let layout = Layout::of(state);
     let inside =
         |pane| layout.pane(pane).map(|a| layout.inside(pane, a)).filter(|a| a.contains(<(u16, u16)>::from(at).into()));
     if let Some(area) = inside(Pane::Maps) {

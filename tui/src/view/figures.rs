@@ -2,6 +2,7 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Modifier;
 use switchback_core::Window;
 
 use super::browse;
@@ -42,8 +43,8 @@ pub(crate) struct Figure {
 const BELOW: u16 = 2;
 
 /// Every figure of the view.
-pub(crate) fn all(state: &State) -> Vec<Figure> {
-    let body = Layout::of(state).body;
+pub(crate) fn all(state: &State, layout: &Layout) -> Vec<Figure> {
+    let body = layout.body;
     let pinned = |what: &'static [What]| if state.pin.is_some() { what } else { &[] };
     let (kinds, side) = match state.view {
         View::Occlusion => {
@@ -83,7 +84,7 @@ fn inside(area: Rect, around: u16) -> Rect {
 }
 
 pub(super) fn draw(state: &State, buffer: &mut Buffer, layout: &Layout) {
-    for figure in all(state) {
+    for figure in all(state, layout) {
         match state.view {
             View::Occlusion => occlusion(state, buffer, &figure),
             _ => projection(state, buffer, &figure),
@@ -252,9 +253,8 @@ fn labels(state: &State, buffer: &mut Buffer, area: Rect, o: &Occlusion) {
             for column in place.area.left()..place.area.right() {
                 let Some([y, x]) = place.at([column, row]) else { continue };
                 let letter = category_letter(category(o.map.label[y * o.map.columns + x]));
-                if [y, x] != state.selection.square
-                    && let Some(cell) = buffer.cell_mut((column, row))
-                {
+                // The cursor's outline alone is bold.
+                if let Some(cell) = buffer.cell_mut((column, row)).filter(|c| !c.modifier.contains(Modifier::BOLD)) {
                     cell.set_char(char::from(letter));
                 }
             }
@@ -315,6 +315,6 @@ pub(super) fn at_cursor(state: &State) -> Option<String> {
 }
 
 /// What lies under the mouse.
-pub(super) fn hovered(state: &State, at: [u16; 2]) -> Option<String> {
-    all(state).into_iter().find_map(|f| f.place?.at(at)).and_then(|square| at_square(state, square))
+pub(super) fn hovered(state: &State, layout: &Layout, at: [u16; 2]) -> Option<String> {
+    all(state, layout).into_iter().find_map(|f| f.place?.at(at)).and_then(|square| at_square(state, square))
 }

@@ -1,4 +1,4 @@
-//! Where everything lies, from the state's size, view and pane. Views draw by it, the mouse and page keys ask it.
+//! Where everything lies, from the screen's size, the view and the pane. Views draw by it, the mouse and page keys ask it.
 
 use ratatui::layout::Rect;
 
@@ -18,8 +18,14 @@ pub(crate) struct Layout {
 const GAP: u16 = 2;
 
 impl Layout {
+    /// Of the screen that was last heard of.
     pub(crate) fn of(state: &State) -> Self {
-        let [w, h] = state.size;
+        Self::within(state, Rect::new(0, 0, state.size[0], state.size[1]))
+    }
+
+    /// Of a screen that is being drawn.
+    pub(crate) fn within(state: &State, screen: Rect) -> Self {
+        let [w, h] = [screen.width, screen.height];
         let foot = 1 + u16::from(state.look.hints);
         let body = Rect::new(0, 1, w, h.saturating_sub(1 + foot));
         let row = |y: u16| Rect::new(0, y.min(h.saturating_sub(1)), w, 1.min(h));

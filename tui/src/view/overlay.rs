@@ -14,9 +14,8 @@ use crate::update::{command, overlays};
 /// A line of a list: what stands left, in the middle and right.
 type Row = (String, String, String);
 
-/// The box, for the size of the screen.
-fn area(state: &State) -> Rect {
-    let body = Layout::of(state).body;
+/// The box over `body`.
+fn area(state: &State, body: Rect) -> Rect {
     let wide = if matches!(state.overlay, Some(Overlay::Help { .. })) { 92 } else { 76 };
     // Slivers of text beside the box would only disturb.
     let width = if body.width < wide + 10 { body.width } else { wide };
@@ -38,7 +37,7 @@ fn first(chosen: usize, count: usize, height: u16) -> usize {
 
 /// The row of the list at a place of the screen: none inside the box, or outside of it altogether.
 pub(crate) fn row_at(state: &State, at: [u16; 2]) -> Option<Option<usize>> {
-    let area = area(state);
+    let area = area(state, Layout::of(state).body);
     if !area.contains(<(u16, u16)>::from(at).into()) {
         return None;
     }
@@ -86,9 +85,9 @@ pub(crate) fn hit_name(state: &State, hit: Hit) -> String {
     }
 }
 
-pub(super) fn draw(state: &State, buffer: &mut Buffer, _layout: &Layout) {
+pub(super) fn draw(state: &State, buffer: &mut Buffer, layout: &Layout) {
     let Some(overlay) = &state.overlay else { return };
-    let area = area(state);
+    let area = area(state, layout.body);
     frame(state, buffer, area);
     let list = list_area(area);
     match overlay {

@@ -1,123 +1,22 @@
-//! Whole screens as text, without colours: every view and overlay at three sizes, from a network of random weights.
+//! Whole screens, without colours: what every view and overlay shows at three sizes, from a network of random weights.
 
-use std::sync::Arc;
+mod snapshots;
+
 use std::time::Duration;
 
-use ratatui::Terminal;
-use ratatui::backend::TestBackend;
-use switchback_core::architecture::{Name, build};
-use switchback_core::picture::Picture;
-use switchback_core::preprocess::{Chosen, Preprocess};
-use switchback_core::projection::{self, Settings};
-use switchback_core::session::Session;
-use switchback_core::trace::Keep;
-use switchback_core::{Cpu, labels};
-
-use super::draw;
-use crate::cli::input::{Loaded, Source};
-use crate::cli::model::Opened;
 use crate::color::ColorMode;
-use crate::job::{Answer, Job, Kind, Run, Scope};
+use crate::job::{Answer, Kind};
 use crate::message::{Effect, Message};
+use crate::stage::{Stage, squeezenet};
 use crate::state::{Overlay, Pane, State, View};
-use crate::subject::Subject;
 use crate::update::update;
-
-/// A state whose jobs are done at once, but for occlusion.
-struct Stage {
-    state: State,
-}
-
-impl Stage {
-    fn new(size: [u16; 2], mode: ColorMode) -> Self {
-        let mut state = State::new(size, mode, 256 << 20);
-        state.pictures = vec![Source::of("photos/cat\u{1b}[31m.png".as_ref()), Source::of("photos/dog.png".as_ref())];
-        Self { state }
-    }
-
-    fn open(mut self) -> Self {
-        let session = Session::new(Arc::new(build(Name::SqueezeNet11, 1)), Cpu::new(2), None).unwrap();
-        let record = Preprocess::preset("caffe").unwrap();
-        let preprocess = Chosen { record, source: "test".into(), guessed: false };
-        let opened = Opened { session, preprocess, labels: labels::imagenet() };
-        let subject = Arc::new(Subject::new(1, opened, Some("model.onnx".into())));
-        let mut effects = Vec::new();
-        crate::update::open_model(&mut self.state, None, &mut effects);
-        let generation = self.state.flights[&Kind::Open].generation;
-        self.tell(Message::Job {
-            kind: Kind::Open,
-            generation,
-            answer: Answer::Opened { id: 1, subject, warnings: vec![] },
-        });
-        self
-    }
-
-    fn tell(&mut self, message: Message) {
-        let mut waiting = update(&mut self.state, message);
-        while let Some(effect) = waiting.pop() {
-            let Effect::Submit(request) = effect else { continue };
-            let (kind, generation) = (request.kind, request.generation);
-            let answer = match request.job {
-                Job::Run { subject, picture, .. } => Answer::Ran(Arc::new(run(&subject, picture))),
-                Job::Project { subject, run, unit } => {
-                    let settings = Settings { rule: unit.rule, ..Settings::default() };
-                    let session = &subject.opened.session;
-                    let found = projection::project(session, &run.trace, 0, unit.layer, unit.seed, &settings).unwrap();
-                    Answer::Projected { picture: run.picture, model: run.model, unit, projection: Arc::new(found) }
-                }
-                _ => continue,
-            };
-            waiting.extend(update(&mut self.state, Message::Job { kind, generation, answer }));
-        }
-    }
-
-    fn press(&mut self, keys: &[&str]) -> &mut Self {
-        keys.iter().for_each(|k| self.tell(Message::Key(k.parse().unwrap())));
-        self
-    }
-
-    /// The screen's rows.
-    fn screen(&self) -> Vec<String> {
-        let [w, h] = self.state.size;
-        let mut terminal = Terminal::new(TestBackend::new(w, h)).unwrap();
-        terminal.draw(|frame| draw(&self.state, frame)).unwrap();
-        let buffer = terminal.backend().buffer().clone();
-        (0..h).map(|y| (0..w).map(|x| buffer[(x, y)].symbol().to_owned()).collect()).collect()
-    }
-
-    fn shows(&self, words: &[&str]) {
-        let screen = self.screen();
-        let text = screen.join("\n");
-        for word in words {
-            assert!(text.contains(word), "{word} is missing at {:?}:\n{text}", self.state.size);
-        }
-        assert!(!text.contains('\u{1b}'), "an escape reached the screen");
-    }
-}
-
-fn run(subject: &Arc<Subject>, picture: usize) -> Run {
-    let shape = subject.opened.input_shape();
-    let rgb = (0..3 * shape.h * shape.w).map(|i| (i * (3 + picture) % 241) as u8).collect();
-    let placed = Picture::new(shape.w, shape.h, rgb);
-    let tensor = subject.opened.preprocess.record.normalise(&placed, shape).unwrap();
-    let loaded = Arc::new(Loaded { name: "photos/cat.png".into(), tensor, placed: Some(placed) });
-    let all: Vec<usize> = (0..subject.layers.len()).collect();
-    let scores = subject.network().scores();
-    let keep =
-        projection::keep(subject.network(), scores, &Settings::default()).and(&Keep::nodes(subject.network(), &all));
-    let trace = subject.opened.session.run(&loaded.tensor, &keep).unwrap();
-    let mut classes: Vec<(usize, f32)> =
-        subject.opened.session.scores(&trace).probabilities[0].iter().copied().enumerate().collect();
-    classes.sort_by(|a, b| b.1.total_cmp(&a.1));
-    Run { model: subject.id, picture, scope: Scope::Whole, loaded, trace, classes, bytes: 1000 }
-}
 
 const SIZES: [[u16; 2]; 3] = [[80, 24], [120, 40], [200, 60]];
 
 #[test]
 fn browse_shows_every_pane() {
     for size in SIZES {
-        let mut stage = Stage::new(size, ColorMode::None).open();
+        let mut stage = Stage::new(size, ColorMode::None).open(squeezenet(1));
         stage.shows(&["1 Browse", "Layers", "Input", "Projection deconv", "Classes", "enter in", " %", "squeeze"]);
         let screen = stage.screen();
         assert!(screen[1].contains("cat\\u{1b}") || size[0] < 100, "{}", screen[1]);
@@ -142,7 +41,7 @@ fn browse_shows_every_pane() {
 #[test]
 fn projection_shows_all_rules_and_what_is_pinned() {
     for size in SIZES {
-        let mut stage = Stage::new(size, ColorMode::None).open();
+        let mut stage = Stage::new(size, ColorMode::None).open(squeezenet(1));
         stage.press(&["2"]);
         stage.shows(&["Input", "What it sees", "deconv", "gradient", "guided", "Zeiler"]);
         stage.press(&["p", ".", "b"]);
@@ -152,7 +51,7 @@ fn projection_shows_all_rules_and_what_is_pinned() {
 
 #[test]
 fn views_without_data_say_how_to_make_them() {
-    let mut stage = Stage::new([80, 24], ColorMode::None).open();
+    let mut stage = Stage::new([80, 24], ColorMode::None).open(squeezenet(1));
     for (view, word) in
         View::ALL[3..].iter().zip(["mine", "evolve", "filters", "invariance", "correspond", "bench net"])
     {
@@ -171,7 +70,7 @@ fn without_a_model_or_picture_the_screen_says_what_to_bring() {
     }
     let mut stage = Stage::new([80, 24], ColorMode::None);
     stage.state.pictures.clear();
-    let mut stage = stage.open();
+    let mut stage = stage.open(squeezenet(1));
     stage.shows(&["No picture: o opens"]);
     stage.press(&["3"]);
     stage.shows(&["No picture is open"]);
@@ -180,7 +79,7 @@ fn without_a_model_or_picture_the_screen_says_what_to_bring() {
 #[test]
 fn a_small_terminal_says_so() {
     for size in [[59, 30], [80, 17], [20, 3], [1, 1]] {
-        let stage = Stage::new(size, ColorMode::None).open();
+        let stage = Stage::new(size, ColorMode::None).open(squeezenet(1));
         if size[0] > 40 && size[1] > 3 {
             stage.shows(&["too small", "60×18"]);
         }
@@ -190,7 +89,7 @@ fn a_small_terminal_says_so() {
 
 #[test]
 fn help_lists_the_table_and_can_be_searched() {
-    let mut stage = Stage::new([120, 40], ColorMode::None).open();
+    let mut stage = Stage::new([120, 40], ColorMode::None).open(squeezenet(1));
     stage.press(&["?"]);
     stage.shows(&["Keys", "h left", "Move"]);
     stage.press(&["s", "u", "s", "p"]);
@@ -202,7 +101,7 @@ fn help_lists_the_table_and_can_be_searched() {
 
 #[test]
 fn the_palette_completes_and_obeys() {
-    let mut stage = Stage::new([120, 40], ColorMode::None).open();
+    let mut stage = Stage::new([120, 40], ColorMode::None).open(squeezenet(1));
     stage.press(&[":", "l", "a", "y"]);
     stage.shows(&["Command", "layer NAME"]);
     stage.press(&["tab"]);
@@ -230,7 +129,7 @@ fn the_palette_completes_and_obeys() {
 
 #[test]
 fn the_finder_goes_there_and_goes_on() {
-    let mut stage = Stage::new([120, 40], ColorMode::None).open();
+    let mut stage = Stage::new([120, 40], ColorMode::None).open(squeezenet(1));
     stage.press(&["/"]);
     stage.tell(Message::Paste("concat".into()));
     stage.shows(&["Find", "layer #"]);
@@ -251,7 +150,7 @@ fn the_finder_goes_there_and_goes_on() {
 #[test]
 fn every_mode_draws_pictures() {
     for mode in [ColorMode::TrueColor, ColorMode::Ansi256, ColorMode::Ansi16, ColorMode::None] {
-        let stage = Stage::new([120, 40], mode).open();
+        let stage = Stage::new([120, 40], mode).open(squeezenet(1));
         let screen = stage.screen().join("");
         let drawn = match mode {
             ColorMode::None => screen.matches(|c: char| ".:-=+*#%@".contains(c)).count(),
@@ -263,7 +162,7 @@ fn every_mode_draws_pictures() {
 
 #[test]
 fn time_passes_without_work() {
-    let mut stage = Stage::new([120, 40], ColorMode::None).open();
+    let mut stage = Stage::new([120, 40], ColorMode::None).open(squeezenet(1));
     let before = stage.screen();
     stage.tell(Message::Clock(Duration::from_secs(100)));
     assert_eq!(stage.screen(), before, "an idle screen does not change");
@@ -280,7 +179,7 @@ fn time_passes_without_work() {
 
 #[test]
 fn cancelling_comes_before_quitting() {
-    let mut stage = Stage::new([80, 24], ColorMode::None).open();
+    let mut stage = Stage::new([80, 24], ColorMode::None).open(squeezenet(1));
     stage.press(&["3"]);
     assert!(stage.state.flights.contains_key(&Kind::Occlude));
     let quits = |state: &mut State| {
@@ -296,7 +195,7 @@ fn cancelling_comes_before_quitting() {
 
 #[test]
 fn the_picker_lists_goes_up_and_opens() {
-    let mut stage = Stage::new([80, 24], ColorMode::None).open();
+    let mut stage = Stage::new([80, 24], ColorMode::None).open(squeezenet(1));
     stage.press(&["o"]);
     let entry = |name: &str, folder: bool| crate::job::Entry {
         name: name.into(),

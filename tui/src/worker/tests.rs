@@ -1,34 +1,21 @@
 //! The browser's loop without a screen: a network of random weights, a picture, and a user who cannot make up their mind.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
-use switchback_core::architecture::{Name, build};
 use switchback_core::picture::Picture;
-use switchback_core::preprocess::{Chosen, Preprocess};
-use switchback_core::session::Session;
-use switchback_core::{Cpu, labels};
 
 use super::Worker;
 use crate::cli::context::Context;
 use crate::cli::input::Source;
-use crate::cli::model::Opened;
 use crate::color::ColorMode;
 use crate::job::{Answer, Job, Kind, Request};
 use crate::keys::TABLE;
 use crate::message::{Effect, Message};
+use crate::stage::squeezenet;
 use crate::state::{CacheKey, State};
-use crate::subject::Subject;
 use crate::update::update;
-
-fn subject(id: u32) -> Arc<Subject> {
-    let session = Session::new(Arc::new(build(Name::SqueezeNet11, 1)), Cpu::new(2), None).unwrap();
-    let record = Preprocess::preset("caffe").unwrap();
-    let preprocess = Chosen { record, source: "test".into(), guessed: false };
-    Arc::new(Subject::new(id, Opened { session, preprocess, labels: labels::imagenet() }, None))
-}
 
 struct Stage {
     state: State,
@@ -54,7 +41,7 @@ impl Stage {
         crate::update::open_model(&mut stage.state, None, &mut effects);
         // The model is built here, not opened by the worker.
         let generation = stage.state.flights[&Kind::Open].generation;
-        let answer = Answer::Opened { id: 1, subject: subject(1), warnings: Vec::new() };
+        let answer = Answer::Opened { id: 1, subject: squeezenet(1), warnings: Vec::new() };
         stage.tell(Message::Job { kind: Kind::Open, generation, answer });
         stage
     }
@@ -163,7 +150,7 @@ fn failures_and_panics_are_messages() {
     let mut unit = stage.state.unit(stage.state.selection.rule);
     unit.layer = usize::MAX;
     let request =
-        Request { kind: Kind::Project, generation: 1 << 40, job: Job::Project { subject: subject(9), run, unit } };
+        Request { kind: Kind::Project, generation: 1 << 40, job: Job::Project { subject: squeezenet(9), run, unit } };
     let key = CacheKey::Save;
     let flight = crate::state::Flight { generation: 1 << 40, key, since: Duration::ZERO, progress: None };
     stage.state.flights.insert(Kind::Project, flight);

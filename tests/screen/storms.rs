@@ -1,0 +1,79 @@
+//! Floods: of sizes, of keys, of both; and the screen that is left.
+
+use std::time::Duration;
+
+use crate::stage::Stage;
+use crate::terminal::Terminal;
+
+/// Numbers without end, the same in every run.
+struct Dice(u32);
+
+impl Dice {
+    fn below(&mut self, n: u32) -> u32 {
+        self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (self.0 >> 8) % n
+    }
+}
+
+/// What the screen shows is what a screen painted anew shows; its last rows speak of what passes.
+fn nothing_is_left_over(terminal: &mut Terminal) {
+    terminal.rest();
+    let rows = terminal.parser.screen().size().0.get() - 2;
+    let before = terminal.picture(rows);
+    terminal.send(b"\x0c");
+    terminal.rest();
+    assert!(before == terminal.picture(rows), "the screen was not what it should be:\n{}", terminal.text());
+}
+
+#[test]
+fn two_hundred_sizes_leave_a_whole_screen() {
+    let mut terminal = Stage::drawn().browse([120, 40], &[]);
+    let mut dice = Dice(7);
+    for turn in 0..200 {
+        terminal.resize([1 + dice.below(220), 1 + dice.below(70)].map(|n| n as u16));
+        match turn % 10 {
+            0 => terminal.rest(),
+            3 => terminal.send(b"l"),
+            5 => terminal.send(b"j"),
+            7 => terminal.send(&[b'1' + (dice.below(3) as u8)]),
+            _ => terminal.watch(Duration::from_millis(u64::from(dice.below(20)))),
+        }
+    }
+    terminal.resize([30, 10]);
+    terminal.shows(&["too small"]);
+    terminal.resize([120, 40]);
+    terminal.send(b"1");
+    terminal.shows(&["Layers", "Classes"]);
+    nothing_is_left_over(&mut terminal);
+    // In one burst: out, out, and away.
+    terminal.resize([81, 25]);
+    terminal.send(b"\x1b\x1bq");
+    terminal.ends_with(0);
+}
+
+#[test]
+fn ten_thousand_keys_are_taken_and_then_it_quits() {
+    let mut terminal = Stage::drawn().browse([120, 40], &[]);
+    let mut dice = Dice(11);
+    let keys = b"hjklJK.,abcrgGeTH[]123456789w\t\r\x7f\x0c";
+    let flood: Vec<u8> = (0..10_000).map(|_| keys[dice.below(keys.len() as u32) as usize]).collect();
+    terminal.send(&flood);
+    terminal.send(b"q");
+    terminal.ends_with(0);
+}
+
+#[test]
+fn after_a_flood_the_screen_is_whole_and_one_worker_is_left() {
+    let mut terminal = Stage::drawn().browse([120, 40], &[]);
+    let threads = terminal.status("Threads");
+    let mut dice = Dice(13);
+    let keys = b"hjklJK.,ab[]123";
+    let flood: Vec<u8> = (0..3_000).map(|_| keys[dice.below(keys.len() as u32) as usize]).collect();
+    terminal.send(&flood);
+    terminal.send(b"1");
+    terminal.shows(&["Layers", "Classes"]);
+    nothing_is_left_over(&mut terminal);
+    assert_eq!(terminal.status("Threads"), threads);
+    terminal.send(b"q");
+    terminal.ends_with(0);
+}
