@@ -11,6 +11,8 @@ mod command;
 mod errors;
 #[path = "cli/halves.rs"]
 mod halves;
+#[path = "cli/interrupts.rs"]
+mod interrupts;
 #[path = "cli/methods.rs"]
 mod methods;
 #[path = "cli/real.rs"]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use switchback_core::architecture::{Name, build};
 use switchback_core::occlusion::{
-    ADAPTIVE, Cover, Fill, Heatmap, Method, Settings, occlude, occlude_by, occlude_in_stages,
+    ADAPTIVE, Cover, Fill, Heatmap, Method, Settings, occlude, occlude_by, occlude_in_stages, occlude_or_keep,
 };
 use switchback_core::session::{Algorithm, Options, Session};
 use switchback_core::{Cpu, Error, Model, Tensor};
@@ -110,6 +110,39 @@ fn stages_are_usable_and_a_cancel_keeps_them() {
     }
     let never = adaptive(f32::INFINITY);
     assert!(never.skipped() > 0.0 && never.skipped() <= 72.0 / 81.0, "{}", never.skipped());
+}
+
+#[test]
+fn what_a_cancel_leaves_is_kept_once_the_coarse_lattice_is_whole() {
+    // One without and one with linear layers, which wait for all squares.
+    for name in [Name::SqueezeNet11, Name::AlexNet] {
+        let session = Session::new(Arc::new(build(name, 7)), Cpu::new(2), None).expect("a session");
+        let (input, fill) = (noise(&session, 3), Fill::Constant(vec![0.0; 3]));
+        let cover = Cover::Square;
+        // 12 × 12 places: 9 are coarse, 27 come next.
+        let (size, stride, classes) = (48, 16, vec![0]);
+        let settings = Settings { size, cover, stride, fill, classes, layer: None, channel: None, adaptive: None };
+        let full = occlude(&session, &input, &settings, &mut |_| ControlFlow::Continue(())).expect("a map");
+        assert!(full.complete && full.known.iter().all(|&k| k));
+        for (calls, known) in [(1, None), (2, Some(9)), (3, Some(36))] {
+            let mut called = 0;
+            let found = occlude_or_keep(&session, &input, &settings, &mut |_| {
+                called += 1;
+                if called == calls { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            let Some(known) = known else {
+                assert!(matches!(found, Err(Error::Cancelled)));
+                continue;
+            };
+            let map = found.expect("a part of the map");
+            assert!(!map.complete && map.known.iter().filter(|&&k| k).count() == known, "{name}: {:?}", map.known);
+            for place in 0..144 {
+                let (found, whole) = (map.probability[0][place], full.probability[0][place]);
+                assert!((0.0..=1.0).contains(&found) && map.activity[place].is_finite(), "{name}: {place}: {found}");
+                assert!(!map.known[place] || (found - whole).abs() <= 1e-6, "{name}: {place}: {found}, {whole}");
+            }
+        }
+    }
 }
 
 /// Numbers without a pattern, as an input.

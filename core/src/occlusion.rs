@@ -120,10 +120,21 @@ pub fn occlude_by(
     method: Method,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Heatmap> {
-    match sweep(session, input, settings, (method, false), &mut |p, _| progress(p))? {
-        (map, true, _) => Ok(map),
-        (_, false, _) => Err(Error::Cancelled),
-    }
+    Ok(sweep(session, input, settings, (method, Manner::Whole), &mut |p, _| progress(p))?.0)
+}
+
+/// [`occlude`], but a cancel after the coarse lattice (one place in sixteen) ends with what was computed until then, the
+/// rest interpolated: see [`Heatmap::complete`] and [`Heatmap::known`].
+///
+/// # Errors
+/// As [`occlude`].
+pub fn occlude_or_keep(
+    session: &Session,
+    input: &Tensor,
+    settings: &Settings,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Heatmap> {
+    Ok(sweep(session, input, settings, (Method::Windows, Manner::Kept), &mut |p, _| progress(p))?.0)
 }
 
 /// How long each step took, by the node whose layer it runs.
@@ -136,13 +147,12 @@ pub type Spent = Vec<(NodeId, Duration)>;
 /// As [`occlude`].
 pub fn occlude_timed(session: &Session, input: &Tensor, settings: &Settings) -> Result<(Heatmap, Spent)> {
     let go_on = &mut |_: Progress, _: Option<&Heatmap>| ControlFlow::Continue(());
-    let (map, _, spent) = sweep(session, input, settings, (Method::Windows, false), go_on)?;
-    Ok((map, spent))
+    sweep(session, input, settings, (Method::Windows, Manner::Whole), go_on)
 }
 
 /// [`occlude`] for somebody who looks on: places are visited from a coarse lattice to the full one, and after each stage
 /// (one place in sixteen, one in four, all) `progress` also gets the map, interpolated where it is not yet known. A
-/// cancel after the first stage ends with the map as it then is; see [`Heatmap::known`].
+/// cancel after the first stage ends with the last stage that was complete; see [`Heatmap::complete`].
 ///
 /// # Errors
 /// As [`occlude`].
@@ -152,7 +162,7 @@ pub fn occlude_in_stages(
     settings: &Settings,
     progress: &mut dyn FnMut(Progress, Option<&Heatmap>) -> ControlFlow<()>,
 ) -> Result<Heatmap> {
-    Ok(sweep(session, input, settings, (Method::Windows, true), progress)?.0)
+    Ok(sweep(session, input, settings, (Method::Windows, Manner::Stages), progress)?.0)
 }
 
 /// Picture 0 of `input` under the occluder with its top left corner at `[y, x]`.
@@ -189,13 +199,24 @@ fn places(shape: Shape, settings: &Settings) -> Result<(Vec<[usize; 2]>, [usize;
     Ok(((0..=shape.h - height).step_by(stride).flat_map(row).collect(), [height, width]))
 }
 
+/// What is shown on the way, and what a cancel leaves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// Nothing, nothing.
+    Whole,
+    /// Nothing; all that was computed, once the coarse lattice is.
+    Kept,
+    /// Each stage; the last of them.
+    Stages,
+}
+
 fn sweep(
     session: &Session,
     input: &Tensor,
     settings: &Settings,
-    (method, staged): (Method, bool),
+    (method, manner): (Method, Manner),
     progress: &mut dyn FnMut(Progress, Option<&Heatmap>) -> ControlFlow<()>,
-) -> Result<(Heatmap, bool, Spent)> {
+) -> Result<(Heatmap, Spent)> {
     let network = session.network();
     let shape = network.input_shape();
     let stride = settings.stride;
@@ -253,21 +274,21 @@ fn sweep(
         Some(windows) => Sweep::Windows(Box::new(windows)),
         None => Sweep::Whole(whole, Vec::new()),
     };
-    let done = visit(&mut map, &mut sweep, settings, staged, progress)?;
+    map.complete = visit(&mut map, &mut sweep, settings, manner, progress)?;
     map.peak_memory = sweep.peak();
     let spent = match &sweep {
         Sweep::Windows(windows) => windows.spent(),
         Sweep::Whole(..) => Vec::new(),
     };
-    Ok((map, done, spent))
+    Ok((map, spent))
 }
 
-/// Visits all places. Whether all were visited: where stages are looked at, a cancel after the first keeps what is there.
+/// Visits all places, the coarse lattice first. Whether all were visited, and not a cancel ended it with what is there.
 fn visit(
     map: &mut Heatmap,
     sweep: &mut Sweep<'_>,
     settings: &Settings,
-    staged: bool,
+    manner: Manner,
     progress: &mut dyn FnMut(Progress, Option<&Heatmap>) -> ControlFlow<()>,
 ) -> Result<bool> {
     let (what, total) = ("positions", map.known.len());
@@ -275,42 +296,57 @@ fn visit(
     if progress(Progress { what, done: 0, total }, None).is_break() {
         return Err(Error::Cancelled);
     }
-    // In one stage the linear layers run once for all squares.
-    let steps = if staged || settings.adaptive.is_some() { &order::STEPS[..] } else { &[1] };
+    // Elsewhere the linear layers run once for the squares of all stages.
+    let answered = manner == Manner::Stages || settings.adaptive.is_some();
+    let corner = |&p: &usize| [p / columns * settings.stride, p % columns * settings.stride];
+    let mut waiting = Vec::new();
     let mut done = 0;
-    for (stage, &step) in steps.iter().enumerate() {
-        let mut places: Vec<usize> = match steps.len() {
-            1 => (0..total).collect(),
-            _ => order::places(rows, columns, step).collect(),
-        };
+    for (stage, &step) in order::STEPS.iter().enumerate() {
+        let mut places: Vec<usize> = order::places(rows, columns, step).collect();
         done += places.len();
         if let (Some(threshold), 1..) = (settings.adaptive, stage) {
             places.retain(|&place| order::moves(map, 2 * step, place, threshold));
         }
         done -= places.len();
-        let (mut pushed, mut known) = (0, 0);
-        while pushed < places.len() {
-            let next = (pushed + sweep.batch()).min(places.len());
-            let corner = |&p: &usize| [p / columns * settings.stride, p % columns * settings.stride];
-            sweep.push(&places[pushed..next].iter().map(corner).collect::<Vec<_>>())?;
-            done += next - pushed;
-            pushed = next;
-            if pushed == places.len() || sweep.is_full() {
-                for answer in sweep.flush()? {
-                    map.put(places[known], &answer);
-                    known += 1;
-                }
+        let mut left = &places[..];
+        while !left.is_empty() {
+            let (now, later) = left.split_at(sweep.batch().min(left.len()));
+            sweep.push(&now.iter().map(corner).collect::<Vec<_>>())?;
+            waiting.extend_from_slice(now);
+            (done, left) = (done + now.len(), later);
+            if sweep.is_full() || done == total || answered && left.is_empty() {
+                answer(map, sweep, &mut waiting)?;
             }
             if progress(Progress { what, done, total }, None).is_break() && done < total {
-                return if stage == 0 { Err(Error::Cancelled) } else { Ok(false) };
+                return match (manner, stage, left) {
+                    (Manner::Kept, _, []) | (Manner::Kept, 1.., _) => {
+                        answer(map, sweep, &mut waiting)?;
+                        order::fill(map, if left.is_empty() { step } else { 2 * step });
+                        Ok(false)
+                    }
+                    (Manner::Stages, 1.., _) => Ok(false),
+                    // A lattice that is not whole is no map.
+                    _ => Err(Error::Cancelled),
+                };
             }
         }
-        order::fill(map, step);
-        if progress(Progress { what, done, total }, Some(map)).is_break() && done < total {
+        if answered {
+            order::fill(map, step);
+        }
+        let shown = Some(&*map).filter(|_| manner == Manner::Stages);
+        if shown.is_some() && progress(Progress { what, done, total }, shown).is_break() && done < total {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// Fetches the answers to the places that wait.
+fn answer(map: &mut Heatmap, sweep: &mut Sweep<'_>, waiting: &mut Vec<usize>) -> Result<()> {
+    for (place, answer) in waiting.drain(..).zip(sweep.flush()?) {
+        map.put(place, &answer);
+    }
+    Ok(())
 }
 
 /// What the network says to one square.

@@ -199,6 +199,33 @@ fn occluders_have_shapes_fills_and_panels() {
 }
 
 #[test]
+fn the_pictures_beside_are_read_once() {
+    let folder = folder();
+    let words =
+        "occlude -m tiny.safetensors red.png green.png --size 4 --beside - --beside red.png --out-dir maps --format";
+    let run = |format: &str| {
+        // Whoever reads stdin twice finds nothing there.
+        let picture = fs::File::open(folder.path().join("green.png")).unwrap();
+        let words = words.split(' ').chain([format]);
+        let output = binary().current_dir(folder.path()).args(words).stdin(picture).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    run("json");
+    for name in ["red", "green"] {
+        let text = fs::read_to_string(folder.path().join(format!("maps/{name}.json"))).unwrap();
+        let document: Value = serde_json::from_str(&text).unwrap();
+        let projections = document["projections"].as_array().unwrap();
+        let inputs: Vec<_> = projections.iter().map(|p| p["input"].as_str().unwrap()).collect();
+        assert_eq!(inputs, [&format!("{name}.png")[..], "-", "red.png"]);
+        // The map that is strongest on one of the pictures is silent on the other.
+        assert_eq!(projections[0]["activation"], json!(1.0));
+        assert_eq!(projections[1]["activation"], json!(if name == "green" { 1.0 } else { 0.0 }));
+    }
+    run("csv");
+    assert!(folder.path().join("maps/green.csv").exists());
+}
+
+#[test]
 fn occlude() {
     let folder = folder();
     let words =

@@ -105,6 +105,8 @@ pub(crate) enum Outcome {
     Done,
     /// A negative answer: an input failed, a model is damaged.
     Negative,
+    /// The user said stop, and what was there until then is kept.
+    Interrupted,
 }
 
 /// Parses the arguments, runs the command, reports. The process's exit status.

@@ -32,6 +32,8 @@ pub struct Heatmap {
     pub baseline_activity: f32,
     /// Whether each place was computed; the others are interpolated between those around them.
     pub known: Vec<bool>,
+    /// Whether the sweep came to its end; false: a cancel left what is there.
+    pub complete: bool,
     /// The most bytes that the sweep took at one time beside the model file, by count.
     pub peak_memory: u64,
 }
@@ -64,6 +66,7 @@ impl Heatmap {
             baseline_label: 0,
             baseline_activity: f32::NAN,
             known: vec![false; total],
+            complete: false,
             peak_memory: 0,
         }
     }

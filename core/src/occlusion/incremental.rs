@@ -100,8 +100,9 @@ impl<'a> Incremental<'a> {
     /// Takes squares as far as the cut.
     pub(super) fn push(&mut self, corners: &[[usize; 2]]) -> Result<()> {
         let threads = &self.clean.session.cpu().threads;
-        // Few squares are dealt evenly.
-        let each = self.chunk.min(corners.len().div_ceil(threads.count())).max(1);
+        // Dealt evenly: no thread waits for the last.
+        let chunks = corners.len().div_ceil(self.chunk).next_multiple_of(threads.count());
+        let each = corners.len().div_ceil(chunks).max(1);
         let (clean, single, pools) = (&self.clean, &self.single, &self.pools);
         let lock = || pools.lock().unwrap_or_else(PoisonError::into_inner);
         let run = |corners: &[[usize; 2]]| {

@@ -103,7 +103,11 @@ impl Context {
         match result {
             Ok(outcome) => {
                 waiting.iter().for_each(|line| talk(&format!("switchback: warning: {line}")));
-                ExitCode::from(if outcome == Outcome::Done { 0 } else { 1 })
+                ExitCode::from(match outcome {
+                    Outcome::Done => 0,
+                    Outcome::Negative => 1,
+                    Outcome::Interrupted => INTERRUPTED,
+                })
             }
             Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
             Err(error) => {

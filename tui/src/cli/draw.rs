@@ -140,7 +140,7 @@ pub(crate) fn occlusion(result: &Occluded<'_>) -> anyhow::Result<Sheet> {
     for ((&class, values), base) in map.classes.iter().zip(&map.probability).zip(&map.baseline_probability) {
         let title = format!("probability of {}", escape(opened.class_name(class)));
         let heat = Panel::heat(title, values, map.columns, Colormap::ember(), percent);
-        panels.push(heat.note(format!("whole picture {}{}", percent(*base), result.approximate())));
+        panels.push(heat.note(format!("whole picture {}{}", percent(*base), result.caveat())));
     }
     let mut counts: Vec<(usize, usize)> = Vec::new();
     for &label in &map.label {
@@ -164,5 +164,5 @@ fn activity(result: &Occluded<'_>) -> Panel {
     let layer = escape(&result.opened.network().node(map.layer).name);
     let title = format!("activity of {layer} · {}", map.channel);
     let heat = Panel::heat(title, &map.activity, map.columns, Colormap::ember(), |v| format!("{v:.1}"));
-    heat.note(format!("whole picture {:.1}{}", map.baseline_activity, result.approximate()))
+    heat.note(format!("whole picture {:.1}{}", map.baseline_activity, result.caveat()))
 }

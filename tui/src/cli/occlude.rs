@@ -1,5 +1,7 @@
 //! `occlude`: a square slides over the picture; what the network then loses is mapped.
 
+mod beside;
+mod document;
 mod occluder;
 mod result;
 
@@ -7,28 +9,30 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
-use switchback_core::occlusion::{self, Method, Settings, default_size, default_stride};
+use switchback_core::occlusion::{self, Fill, Heatmap, Method, Settings, default_size, default_stride};
 
 use super::Outcome;
 use super::arguments::{Output, at_least_one};
 use super::context::Context;
-use super::failure::Failure;
-use super::input;
-use super::model;
+use super::failure::{Failure, is_cancelled};
+use super::input::Loaded;
+use super::model::{self, Opened};
 use super::output::Format;
 use super::progress::Meter;
 use super::project::check_channels;
 use super::sweep::Plan;
+use beside::Beside;
+use document::Verified;
 pub(crate) use occluder::mean_fill;
 use occluder::{FillName, ShapeName, Size, cover, fill};
 pub(crate) use result::Occluded;
-use result::{Verified, projected};
 
 /// Occlusion sensitivity: slide a square over the picture and map what is lost
 ///
 /// For every place of the square: the probability of the class, the most probable class, and the activity (sum) of one
 /// feature map. Row i, column j is the square with its top left corner at (i·stride, j·stride). Several --class share
-/// one sweep.
+/// one sweep. Places are visited from a coarse lattice to the full one; Ctrl-C ends with the map as it then is, labelled
+/// as partial (exit status 130). Folders filled with --out-dir hold whole maps only; the same command goes on with the rest.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  switchback occlude -m squeezenet1.1.onnx cat.jpg\n  switchback occlude -m squeezenet1.1.onnx cat.jpg --class 285 --class tabby -o heat.png\n  switchback occlude -m squeezenet1.1.onnx cat.jpg --size 48 --stride 4 --fill grey --json\n  switchback occlude -m squeezenet1.1.onnx photos/ --out-dir maps --format npy\n  switchback occlude -m squeezenet1.1.onnx cat.jpg --beside dog.jpg --shape disc --fill blur -o figure7.png"
@@ -95,21 +99,64 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ou
     let formats = [Format::Png, Format::Npy, Format::Safetensors, Format::Json, Format::Csv];
     let plan = Plan::new(context, &arguments.inputs, &arguments.output, &formats, "occlude")?;
     let opened = model::open(context, model::path(context)?)?;
+    let settings = settings(arguments, &opened)?;
+    let mut beside = Beside::new(context, &arguments.beside)?;
+    let panels = plan.shows_panels(context);
+    let (mut wrong, mut interrupted) = (false, None);
+    let outcome = plan.run(context, &opened, |loaded| {
+        let settings = settings(fill(arguments.fill, context.options.seed, &opened.preprocess.record, loaded)?);
+        let start = Instant::now();
+        let sweep = match plan.fills_folder() {
+            // What lies in a folder counts as done when the run goes on.
+            true => occlusion::occlude,
+            false => occlusion::occlude_or_keep,
+        };
+        let mut meter = Meter::new(context, "occlude");
+        let map = sweep(&opened.session, &loaded.tensor, &settings, &mut |p| meter.step(p))?;
+        drop(meter);
+        let seconds = start.elapsed().as_secs_f64();
+        let mut verified = None;
+        if !map.complete {
+            interrupted = Some("the map is partial, what was not computed lies between what was");
+        } else if arguments.verify {
+            match verify(context, &opened, loaded, &settings, &map) {
+                Ok(v) => verified = Some(v),
+                Err(e) if is_cancelled(&e) && !plan.fills_folder() => interrupted = Some("the map is not verified"),
+                Err(e) => return Err(e),
+            }
+        }
+        wrong |= verified.is_some_and(|v| !v.equal);
+        let mut occluded = Occluded::numbers(&opened, loaded, settings, map, seconds);
+        occluded.verified = verified;
+        (occluded.fill, occluded.seed) = (arguments.fill, context.options.seed);
+        if panels {
+            occluded.add_panels()?;
+        }
+        if panels && interrupted.is_none() {
+            occluded.projections.extend(beside.projections(context, &opened, &occluded.map)?);
+        }
+        Ok(occluded)
+    })?;
+    if let Some(why) = interrupted {
+        context.warn(format!("interrupted: {why}"));
+        return Ok(Outcome::Interrupted);
+    }
+    Ok(if wrong { Outcome::Negative } else { outcome })
+}
+
+/// What the arguments mean for this network; everything that can be wrong without a picture is found here.
+fn settings(arguments: &Arguments, opened: &Opened) -> anyhow::Result<impl Fn(Fill) -> Settings + use<>> {
     let network = opened.network();
     let input = network.input_shape();
     let side = input.h.min(input.w);
-    let Size([height, width]) = arguments.size.unwrap_or_else(|| Size([default_size(side); 2]));
+    let Size([size, width]) = arguments.size.unwrap_or_else(|| Size([default_size(side); 2]));
     let stride = arguments.stride.unwrap_or_else(|| default_stride(side));
-    let cover = cover(arguments, [height, width])?;
-    let (size, area) = (height, cover.size(height));
-    if area[0] > input.h || area[1] > input.w {
-        let what = format!("a square of {}×{} does not fit the input of {}×{}", area[0], area[1], input.h, input.w);
+    let cover = cover(arguments, [size, width])?;
+    let [height, width] = cover.size(size);
+    if height > input.h || width > input.w {
+        let what = format!("a square of {height}×{width} does not fit the input of {}×{}", input.h, input.w);
         return Err(Failure::usage(what));
     }
-    let others = match arguments.beside.is_empty() {
-        true => Vec::new(),
-        false => input::expand(context, &arguments.beside)?,
-    };
     let mut classes = Vec::new();
     for class in &arguments.class {
         let class = opened.class(class)?;
@@ -122,47 +169,32 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ou
         let node = network.node(layer);
         check_channels(&[channel], node.shape, || format!("layer \"{}\"", node.name))?;
     }
-    let adaptive = arguments.adaptive.then_some(occlusion::ADAPTIVE);
-    let mut wrong = false;
-    let outcome = plan.run(context, &opened, |loaded| {
-        let fill = fill(arguments.fill, context.options.seed, &opened.preprocess.record, loaded)?;
-        let settings = Settings {
-            size,
-            cover: cover.clone(),
-            stride,
-            fill,
-            classes: classes.clone(),
-            layer,
-            channel: arguments.channel,
-            adaptive,
-        };
-        let start = Instant::now();
-        let mut meter = Meter::new(context, "occlude");
-        let map = occlusion::occlude(&opened.session, &loaded.tensor, &settings, &mut |p| meter.step(p))?;
-        drop(meter);
-        let seconds = start.elapsed().as_secs_f64();
-        let mut verified = None;
-        if arguments.verify {
-            let start = Instant::now();
-            let mut meter = Meter::new(context, "verify");
-            let whole = Method::Whole;
-            let settings = Settings { adaptive: None, ..settings.clone() };
-            let oracle =
-                occlusion::occlude_by(&opened.session, &loaded.tensor, &settings, whole, &mut |p| meter.step(p))?;
-            let apart = oracle.apart(&map);
-            let equal = apart.probability <= TOLERANCE && apart.activity <= TOLERANCE;
-            wrong |= !equal;
-            verified = Some(Verified { apart, equal, seconds: start.elapsed().as_secs_f64() });
-        }
-        let mut occluded = Occluded::new(&opened, loaded, settings, map, seconds)?;
-        occluded.verified = verified;
-        (occluded.fill, occluded.seed) = (arguments.fill, context.options.seed);
-        for source in &others {
-            context.check()?;
-            let other = input::load(context, source, &opened.preprocess.record, input)?;
-            occluded.projections.extend(projected(&opened, &other, &occluded.map)?);
-        }
-        Ok(occluded)
-    })?;
-    Ok(if wrong { Outcome::Negative } else { outcome })
+    let (channel, adaptive) = (arguments.channel, arguments.adaptive.then_some(occlusion::ADAPTIVE));
+    Ok(move |fill| Settings {
+        size,
+        cover: cover.clone(),
+        stride,
+        fill,
+        classes: classes.clone(),
+        layer,
+        channel,
+        adaptive,
+    })
+}
+
+/// How far `map` is off full passes.
+fn verify(
+    context: &Context,
+    opened: &Opened,
+    loaded: &Loaded,
+    settings: &Settings,
+    map: &Heatmap,
+) -> anyhow::Result<Verified> {
+    let start = Instant::now();
+    let mut meter = Meter::new(context, "verify");
+    let whole = Method::Whole;
+    let oracle = occlusion::occlude_by(&opened.session, &loaded.tensor, settings, whole, &mut |p| meter.step(p))?;
+    let apart = oracle.apart(map);
+    let equal = apart.probability <= TOLERANCE && apart.activity <= TOLERANCE;
+    Ok(Verified { apart, equal, seconds: start.elapsed().as_secs_f64() })
 }

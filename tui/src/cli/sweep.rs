@@ -72,6 +72,8 @@ struct Many<T> {
     /// Outputs that were there already.
     skipped: Vec<String>,
     failed: Vec<Failed>,
+    /// Inputs that were not reached before the run was stopped.
+    remaining: usize,
 }
 
 /// An input without a result.
@@ -98,15 +100,22 @@ pub(crate) fn outcome(
         None => Ok(Outcome::Done),
         Some(error) if succeeded == 0 && failed.len() == 1 => Err(error),
         Some(_) => {
-            context.warn(format!("{} of {} inputs failed:", failed.len(), failed.len() + succeeded));
-            for f in failed {
-                let name = escape(&f.input);
-                // Most messages begin with the file's name already.
-                let lead = if f.error.message.starts_with(&*name) { String::new() } else { format!("{name}: ") };
-                context.warn(format!("  {lead}{}", f.error.message));
-            }
+            list(context, failed, succeeded);
             Ok(Outcome::Negative)
         }
+    }
+}
+
+fn list(context: &Context, failed: &[Failed], succeeded: usize) {
+    if failed.is_empty() {
+        return;
+    }
+    context.warn(format!("{} of {} inputs failed:", failed.len(), failed.len() + succeeded));
+    for f in failed {
+        let name = escape(&f.input);
+        // Most messages begin with the file's name already.
+        let lead = if f.error.message.starts_with(&*name) { String::new() } else { format!("{name}: ") };
+        context.warn(format!("  {lead}{}", f.error.message));
     }
 }
 
@@ -180,6 +189,22 @@ impl Plan {
         }
     }
 
+    /// Whether results fill a folder: one that is there counts as done.
+    pub(crate) fn fills_folder(&self) -> bool {
+        matches!(self.destination, Destination::Folder(_))
+    }
+
+    /// Whether results leave as more than summaries and tables of numbers.
+    pub(crate) fn shows_panels(&self, context: &Context) -> bool {
+        let shows = |target: &Target| !matches!(target.format, Format::Npy | Format::Csv);
+        context.options.json
+            || match &self.destination {
+                Destination::Stdout => draw::mode(context).is_some(),
+                Destination::File(target) => shows(target),
+                Destination::Folder(targets) => targets.iter().any(shows),
+            }
+    }
+
     fn many<T: Artefact>(
         &self,
         context: &Context,
@@ -187,38 +212,53 @@ impl Plan {
         targets: &[Target],
         mut one: impl FnMut(&Source) -> anyhow::Result<T>,
     ) -> anyhow::Result<Outcome> {
-        let mut all = Many { results: Vec::new(), skipped: Vec::new(), failed: Vec::new() };
-        let mut first = None;
-        for (source, target) in self.sources.iter().zip(targets) {
+        let mut all = Many { results: Vec::new(), skipped: Vec::new(), failed: Vec::new(), remaining: 0 };
+        let (mut first, mut stopped) = (None, None);
+        for (at, (source, target)) in self.sources.iter().zip(targets).enumerate() {
             if target.path.exists() {
                 all.skipped.push(target.path.to_string_lossy().into_owned());
                 continue;
             }
-            let result = match one(source) {
-                Ok(result) => result,
-                Err(error) if is_cancelled(&error) => return Err(error),
-                Err(error) => {
+            let stop = match one(source).map(|result| (self.write(header, &result, target), result)) {
+                Ok((Ok(()), result)) => {
+                    all.results.push(result.document(Some(&target.path)));
+                    if !context.options.json {
+                        print(format!("{}\n", show(&target.path)).as_bytes())?;
+                    }
+                    continue;
+                }
+                Err(error) if !is_cancelled(&error) => {
                     all.failed.push(Failed::new(source, &error));
                     first.get_or_insert(error);
                     continue;
                 }
+                Ok((Err(error), _)) | Err(error) => error,
             };
-            self.write(header, &result, target)?;
-            all.results.push(result.document(Some(&target.path)));
-            if !context.options.json {
-                print(format!("{}\n", show(&target.path)).as_bytes())?;
-            }
+            all.remaining = targets[at..].iter().filter(|t| !t.path.exists()).count();
+            stopped = Some(stop);
+            break;
         }
         if !all.skipped.is_empty() {
             context.note(format!("{} of {} results were there already", all.skipped.len(), targets.len()));
         }
         let done = all.results.len() + all.skipped.len();
-        let failed = all.failed.clone();
-        let outcome = outcome(context, &failed, first, done)?;
-        if context.options.json {
+        let outcome = match stopped {
+            Some(error) => {
+                list(context, &all.failed, done);
+                let rest = all.remaining;
+                context.warn(format!(
+                    "stopped: {done} of {} results are there; the same command makes the {rest} others",
+                    targets.len()
+                ));
+                Err(error)
+            }
+            None => outcome(context, &all.failed, first, done),
+        };
+        // Where nothing at all came out, the error says all.
+        if context.options.json && (outcome.is_ok() || done > 0) {
             print_json(&Whole { header, rest: all })?;
         }
-        Ok(outcome)
+        outcome
     }
 
     fn write<T: Artefact>(&self, header: &Header, result: &T, target: &Target) -> anyhow::Result<()> {
@@ -291,4 +331,33 @@ fn folder(
         output::refuse_overwriting(&target.path, &inputs)?;
     }
     Ok(targets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panels_are_made_where_they_leave() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let words = [folder.path().join("a.npy")];
+        fs::write(&words[0], b"").expect("it is written");
+        let formats = [Format::Png, Format::Npy, Format::Safetensors, Format::Json, Format::Csv];
+        let shows = |extension: &str, json: bool, many: bool| {
+            let mut context = Context::for_tests();
+            context.options.json = json;
+            let at = folder.path().join("out");
+            let output = Output {
+                output: (!many).then(|| at.with_extension(extension)),
+                out_dir: many.then_some(at),
+                format: extension.into(),
+            };
+            Plan::new(&context, &words, &output, &formats, "occlude").expect("a plan").shows_panels(&context)
+        };
+        for many in [false, true] {
+            for (extension, expected) in [("npy", false), ("csv", false), ("png", true), ("json", true)] {
+                assert_eq!((shows(extension, false, many), shows(extension, true, many)), (expected, true));
+            }
+        }
+    }
 }

@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
-use serde::Serialize;
 use switchback_core::occlusion::{self, Apart, Cover, Heatmap, Settings};
 use switchback_core::picture::Picture;
 use switchback_core::preprocess::Order;
-use switchback_core::projection::{self, Projection, Seed};
+use switchback_core::projection::{self, Projection};
 use switchback_core::text::escape;
-use switchback_core::{NodeId, Shape, Tensor};
+use switchback_core::{Shape, Tensor};
 
+use super::beside;
+use super::document::{Approximation, Document, Partial, Record, Verified};
 use super::occluder::FillName;
 use crate::cli::draw::{self, Sheet};
 use crate::cli::input::Loaded;
@@ -22,7 +23,7 @@ use crate::cli::table::{Align, Table, bytes};
 pub(crate) struct Occluded<'a> {
     pub(crate) opened: &'a Opened,
     pub(crate) loaded: Loaded,
-    settings: Settings,
+    pub(super) settings: Settings,
     /// The picture with the square where it tells most.
     pub(crate) under: Option<Picture>,
     /// The watched map's, of this picture and of others.
@@ -30,117 +31,8 @@ pub(crate) struct Occluded<'a> {
     pub(super) fill: FillName,
     pub(super) seed: u64,
     pub(crate) map: Heatmap,
-    seconds: f64,
-    pub(super) verified: Option<Verified>,
-}
-
-/// How far the map is off full passes.
-#[derive(Clone, Copy, Serialize)]
-pub(crate) struct Verified {
-    #[serde(flatten)]
-    pub(super) apart: Apart,
-    pub(super) equal: bool,
-    /// Of the full passes.
     pub(super) seconds: f64,
-}
-
-/// One number where one class was asked for, a list where several were.
-#[derive(Serialize)]
-#[serde(untagged)]
-pub(crate) enum OneOrMany<T> {
-    One(T),
-    Many(Vec<T>),
-}
-
-impl<T> OneOrMany<T> {
-    fn new(mut all: Vec<T>) -> Self {
-        match all.len() {
-            1 => OneOrMany::One(all.remove(0)),
-            _ => OneOrMany::Many(all),
-        }
-    }
-}
-
-#[derive(Serialize)]
-pub(crate) struct Record {
-    input: String,
-    class: OneOrMany<usize>,
-    class_name: OneOrMany<String>,
-    layer: String,
-    layer_index: NodeId,
-    channel: usize,
-    size: usize,
-    height: usize,
-    width: usize,
-    shape: &'static str,
-    stride: usize,
-    fill: String,
-    seed: u64,
-    telling: Telling,
-    projections: Vec<Projected>,
-    rows: usize,
-    columns: usize,
-    baseline: Baseline,
-    seconds: f64,
-    peak_memory_bytes: u64,
-    approximation: Option<Approximation>,
-    verified: Option<Verified>,
-}
-
-/// The place where the first class loses most.
-#[derive(Serialize)]
-struct Telling {
-    at: [usize; 2],
-    probability: f32,
-    label: usize,
-}
-
-/// The watched map's projection from one picture.
-#[derive(Serialize)]
-struct Projected {
-    input: String,
-    at: [usize; 2],
-    activation: f32,
-    window: [usize; 4],
-}
-
-impl Projected {
-    fn new(loaded: &Loaded, projection: &Projection) -> Self {
-        let Seed::Unit { at, .. } = projection.seed else { unreachable!("made from one unit") };
-        Self { input: loaded.name.clone(), at, activation: projection.activation, window: projection.window.to_array() }
-    }
-}
-
-#[derive(Serialize)]
-pub(crate) struct Baseline {
-    probability: OneOrMany<f32>,
-    label: usize,
-    label_name: String,
-    activity: f32,
-}
-
-#[derive(Serialize)]
-pub(crate) struct Document {
-    #[serde(flatten)]
-    record: Record,
-    /// `[row][column]`, or `[class][row][column]` for several classes.
-    probability: OneOrMany<Vec<Vec<f32>>>,
-    label: Vec<Vec<usize>>,
-    activity: Vec<Vec<f32>>,
-    output: Option<String>,
-}
-
-fn grid<T: Copy>(flat: &[T], columns: usize) -> Vec<Vec<T>> {
-    flat.chunks(columns).map(<[T]>::to_vec).collect()
-}
-
-/// What `--adaptive` left out.
-#[derive(Clone, Copy, Serialize)]
-pub(crate) struct Approximation {
-    /// A probability that moves by less between coarser places is not looked at more closely.
-    threshold: f32,
-    /// The share of places that were not computed but interpolated.
-    skipped: f64,
+    pub(super) verified: Option<Verified>,
 }
 
 impl<'a> Occluded<'a> {
@@ -152,22 +44,29 @@ impl<'a> Occluded<'a> {
         map: Heatmap,
         seconds: f64,
     ) -> anyhow::Result<Self> {
-        let (loaded, fill) = (loaded.clone(), FillName::Mean);
-        let mut new = Self {
-            opened,
-            loaded,
-            settings,
-            under: None,
-            projections: Vec::new(),
-            fill,
-            seed: 0,
-            map,
-            seconds,
-            verified: None,
-        };
-        new.under = shown(opened, &occlusion::covered(&new.loaded.tensor, &new.settings, new.corner())?);
-        new.projections = projected(opened, &new.loaded, &new.map)?.into_iter().collect();
+        let mut new = Self::numbers(opened, loaded, settings, map, seconds);
+        new.add_panels()?;
         Ok(new)
+    }
+
+    /// The map alone.
+    pub(super) fn numbers(opened: &'a Opened, loaded: &Loaded, settings: Settings, map: Heatmap, seconds: f64) -> Self {
+        let (loaded, fill) = (loaded.clone(), FillName::Mean);
+        let (under, projections, seed, verified) = (None, Vec::new(), 0, None);
+        Self { opened, loaded, settings, under, projections, fill, seed, map, seconds, verified }
+    }
+
+    /// The picture under the square, and what the watched map's strongest unit projects; nothing of the latter where its
+    /// layer comes after the softmax.
+    pub(super) fn add_panels(&mut self) -> anyhow::Result<()> {
+        let (opened, layer) = (self.opened, self.map.layer);
+        self.under = shown(opened, &occlusion::covered(&self.loaded.tensor, &self.settings, self.corner())?);
+        if projection::softmax_below(opened.network(), layer).is_none() {
+            let trace = beside::trace(&opened.session, &self.loaded, layer)?;
+            let projection = beside::strongest(&opened.session, &trace, layer, self.map.channel)?;
+            self.projections.push((self.loaded.clone(), projection));
+        }
+        Ok(())
     }
 }
 
@@ -183,11 +82,11 @@ impl Occluded<'_> {
         [place / columns, place % columns].map(|i| i * self.settings.stride)
     }
 
-    fn area(&self) -> [usize; 2] {
+    pub(super) fn area(&self) -> [usize; 2] {
         self.settings.cover.size(self.settings.size)
     }
 
-    fn shape(&self) -> &'static str {
+    pub(super) fn shape(&self) -> &'static str {
         match self.settings.cover {
             Cover::Square => "square",
             Cover::Disc => "disc",
@@ -196,17 +95,21 @@ impl Occluded<'_> {
         }
     }
 
-    fn approximation(&self) -> Option<Approximation> {
-        self.settings.adaptive.map(|threshold| Approximation { threshold, skipped: self.map.skipped() })
+    /// ` · partial, 27 % of places computed`, ` · approximation, 62 % of places skipped`, or nothing.
+    pub(crate) fn caveat(&self) -> String {
+        match (Partial::of(self), Approximation::of(self)) {
+            (Some(p), _) => format!(" · partial, {:.0} % of places computed", 100.0 * p.computed),
+            (_, Some(a)) => format!(" · approximation, {:.0} % of places skipped", 100.0 * a.skipped),
+            _ => String::new(),
+        }
     }
 
-    /// ` · approximation, 62 % of places skipped`, or nothing.
-    pub(crate) fn approximate(&self) -> String {
-        self.approximation()
-            .map_or_else(String::new, |a| format!(" · approximation, {:.0} % of places skipped", 100.0 * a.skipped))
+    /// Whether it must be told which places were computed.
+    fn has_gaps(&self) -> bool {
+        self.settings.adaptive.is_some() || !self.map.complete
     }
 
-    fn names(&self) -> Vec<String> {
+    pub(super) fn names(&self) -> Vec<String> {
         self.map.classes.iter().map(|&c| self.opened.class_name(c).to_owned()).collect()
     }
 }
@@ -216,47 +119,11 @@ impl Artefact for Occluded<'_> {
     type Record = Record;
 
     fn document(&self, output: Option<&Path>) -> Document {
-        let columns = self.map.columns;
-        Document {
-            record: self.record(),
-            probability: OneOrMany::new(self.map.probability.iter().map(|p| grid(p, columns)).collect()),
-            label: grid(&self.map.label, columns),
-            activity: grid(&self.map.activity, columns),
-            output: output.map(|o| o.to_string_lossy().into_owned()),
-        }
+        Document::of(self, output)
     }
 
     fn record(&self) -> Record {
-        let (map, telling, [height, width]) = (&self.map, self.telling(), self.area());
-        Record {
-            input: self.loaded.name.clone(),
-            class: OneOrMany::new(map.classes.clone()),
-            class_name: OneOrMany::new(self.names()),
-            layer: self.opened.network().node(map.layer).name.clone(),
-            layer_index: map.layer,
-            channel: map.channel,
-            size: height,
-            height,
-            width,
-            shape: self.shape(),
-            stride: self.settings.stride,
-            fill: self.fill.to_string(),
-            telling: Telling { at: self.corner(), probability: map.probability[0][telling], label: map.label[telling] },
-            projections: self.projections.iter().map(|(loaded, p)| Projected::new(loaded, p)).collect(),
-            seed: self.seed,
-            rows: map.rows,
-            columns: map.columns,
-            baseline: Baseline {
-                probability: OneOrMany::new(map.baseline_probability.clone()),
-                label: map.baseline_label,
-                label_name: self.opened.class_name(map.baseline_label).to_owned(),
-                activity: map.baseline_activity,
-            },
-            seconds: self.seconds,
-            peak_memory_bytes: map.peak_memory,
-            approximation: self.approximation(),
-            verified: self.verified,
-        }
+        Record::of(self)
     }
 
     fn summary(&self) -> String {
@@ -310,7 +177,7 @@ impl Artefact for Occluded<'_> {
             map.label.len(),
             self.seconds,
             bytes(map.peak_memory),
-            self.approximate(),
+            self.caveat(),
             table.text()
         )
     }
@@ -318,7 +185,7 @@ impl Artefact for Occluded<'_> {
     fn table(&self) -> Table {
         let map = &self.map;
         let mut names = vec!["row", "column", "y", "x", "class", "probability", "label", "activity"];
-        if self.settings.adaptive.is_some() {
+        if self.has_gaps() {
             names.push("computed");
         }
         let names: Vec<_> = names.into_iter().map(|n| (n, Align::Right)).collect();
@@ -329,7 +196,7 @@ impl Artefact for Occluded<'_> {
                 let numbers = [row, column, row * self.settings.stride, column * self.settings.stride, class];
                 let mut cells: Vec<String> = numbers.iter().map(usize::to_string).collect();
                 cells.extend([probability[i].to_string(), map.label[i].to_string(), map.activity[i].to_string()]);
-                if self.settings.adaptive.is_some() {
+                if self.has_gaps() {
                     cells.push(u8::from(map.known[i]).to_string());
                 }
                 table.row(cells);
@@ -345,13 +212,19 @@ impl Artefact for Occluded<'_> {
         let places = [map.rows, map.columns];
         let Shape { c, h, w } = self.loaded.tensor.shape;
         let computed = map.known.iter().map(|&k| i32::from(k)).collect();
+        // An .npy file has no room for a label: what a cancel left out must not pass for computed.
+        let numbers = |values: &[f32]| -> Vec<f32> {
+            let holds = |(&x, &known): (&f32, &bool)| if known || map.complete { x } else { f32::NAN };
+            values.iter().zip(&map.known).map(holds).collect()
+        };
+        let probability = map.probability.iter().flat_map(|p| numbers(p)).collect();
         let mut arrays = vec![
-            Array::f32("probability", dims, map.probability.concat()),
+            Array::f32("probability", dims, probability),
             Array::i32("label", &places, map.label.iter().map(|&l| l as i32).collect()),
-            Array::f32("activity", &places, map.activity.clone()),
+            Array::f32("activity", &places, numbers(&map.activity)),
             Array::f32("input", &[c, h, w], self.loaded.tensor.data.clone()),
         ];
-        if self.settings.adaptive.is_some() {
+        if self.has_gaps() {
             arrays.push(Array::i32("computed", &places, computed));
         }
         for (i, (_, projection)) in self.projections.iter().enumerate() {
@@ -364,24 +237,6 @@ impl Artefact for Occluded<'_> {
     fn sheet(&self) -> anyhow::Result<Sheet> {
         draw::occlusion(self)
     }
-}
-
-/// What the strongest unit of the watched map projects from a picture; `None` where its layer comes after the softmax.
-pub(super) fn projected(
-    opened: &Opened,
-    loaded: &Loaded,
-    map: &Heatmap,
-) -> anyhow::Result<Option<(Loaded, Projection)>> {
-    let (network, settings) = (opened.network(), projection::Settings::default());
-    if projection::softmax_below(network, map.layer).is_some() {
-        return Ok(None);
-    }
-    let trace = opened.session.run(&loaded.tensor, &projection::keep(network, map.layer, &settings))?;
-    let maps = trace.tensor(map.layer).expect("kept");
-    let (at, _) = projection::strongest_place(maps.channel(0, map.channel), maps.shape.w);
-    let seed = Seed::Unit { channel: map.channel, at };
-    let projection = projection::project(&opened.session, &trace, 0, map.layer, seed, &settings)?;
-    Ok(Some((loaded.clone(), projection)))
 }
 
 /// The input's numbers as the colours that they stand for; `None` where there are not three channels.
