@@ -179,7 +179,7 @@ fn windows_give_what_full_passes_give() {
             let settings = Settings {
                 size: 32,
                 cover: Cover::Square,
-                stride: 64,
+                stride: 32,
                 fill,
                 classes,
                 layer: None,
