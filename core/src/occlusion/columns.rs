@@ -1,16 +1,16 @@
-//! Linear layers by changed columns: y = y₀ + W[:, changed] · (x − x₀).
+//! Linear layers by changed columns: y = y₀ + (x − x₀)[changed] · W[:, changed]ᵀ.
 //!
 //! ```text
 //! squares ─▶        0 . 3 . .      columns that no square changes are left out;
-//!                   . . 1 . 2      what remains is one dense product for all squares
-//!          changed    ^   ^
+//!                   . . 1 . 2      what remains is one dense product for all squares,
+//!          changed    ^   ^        whose right side is the weights, written changed × outputs, some outputs at a time
 //! ```
 //! The sums differ from a full pass by rounding alone.
 
-use switchback_kernels::Cpu;
-use switchback_kernels::Window;
 use switchback_kernels::conv2d::Activation;
 use switchback_kernels::gemm::{Matrix, MatrixMut, PackedA, gemm_packed};
+use switchback_kernels::linear::{self, Linear};
+use switchback_kernels::{Cpu, Weights, Window};
 
 use super::clean::Clean;
 use super::patch::{Frame, Patch, Patches, gather};
@@ -18,62 +18,80 @@ use crate::error::Result;
 use crate::plan::Step;
 use crate::session::packed;
 
-/// Outputs whose weights are packed at one time.
+/// Outputs whose weights are written anew at one time.
 pub(super) const ROWS: usize = 512;
-/// Up to so many squares the layer runs as it does for whole pictures: to pack weights for so few costs more.
+/// Inputs whose weights a thread writes at one time.
+const TURNED: usize = 64;
+/// Up to so many squares the layer runs as it does for whole pictures: to write weights anew for so few costs more.
 const FEW: usize = 3;
 
 /// The sums of linear layer `step`, which runs without its activation, at every square.
 pub(super) fn linear(clean: &Clean<'_>, cpu: &Cpu, step: &Step, input: &Patches) -> Result<Patches> {
     let network = clean.network();
     assert!(!step.relu, "the clean run keeps the sums of linear layers");
-    let linear = packed::linear(network, step.node);
+    let layer = packed::linear(network, step.node);
     let (weights, bias) = (clean.session.packed().linear(step.node)?, clean.session.packed().bias(step.node)?);
     let source = clean.tensor(network.node(step.node).inputs[0]);
     let shape = source.shape;
 
     let squares: Vec<usize> = (0..input.patches.len()).filter(|&s| input.maps(s, shape).is_some()).collect();
-    let mut vectors = vec![0.0; squares.len() * linear.inputs];
-    for (&s, vector) in squares.iter().zip(vectors.chunks_exact_mut(linear.inputs)) {
-        gather(source, input.maps(s, shape).as_ref(), Frame::from(Window::full(shape.size())), vector);
-    }
+    let mut vectors = vec![0.0; squares.len() * layer.inputs];
+    cpu.threads.chunks_mut(&mut vectors, layer.inputs, |i, vector| {
+        gather(source, input.maps(squares[i], shape).as_ref(), Frame::from(Window::full(shape.size())), vector);
+    });
     let n = squares.len();
-    let mut sums = vec![0.0; n * linear.outputs];
-    if n <= FEW {
-        if n > 0 {
-            let none = Activation::None;
-            switchback_kernels::linear::linear(cpu, &linear, weights, bias, none, &vectors, &mut sums);
+    let mut sums = vec![0.0; n * layer.outputs];
+    if (1..=FEW).contains(&n) {
+        let none = Activation::None;
+        linear::linear(cpu, &layer, weights, bias, none, &vectors, &mut sums);
+    } else if n > 0 {
+        for sums in sums.chunks_exact_mut(layer.outputs) {
+            sums.copy_from_slice(&clean.tensor(step.output).data);
         }
-    } else {
-        let changed: Vec<usize> = (0..linear.inputs)
-            .filter(|&i| vectors.iter().skip(i).step_by(linear.inputs).any(|x| x.to_bits() != source.data[i].to_bits()))
-            .collect();
-        let mut deltas = vec![0.0; changed.len() * n];
-        for (&i, row) in changed.iter().zip(deltas.chunks_exact_mut(n)) {
-            for (delta, vector) in row.iter_mut().zip(vectors.chunks_exact(linear.inputs)) {
-                *delta = vector[i] - source.data[i];
-            }
-        }
-        let clean = &clean.tensor(step.output).data;
-        let mut products = vec![0.0; ROWS.min(linear.outputs) * n];
-        for first in (0..linear.outputs).step_by(ROWS) {
-            let rows = ROWS.min(linear.outputs - first);
-            let products = &mut products[..rows * n];
-            let element = |o: usize, k: usize| weights.get(linear.index(first + o, changed[k]));
-            let a = PackedA::new(cpu, rows, changed.len(), element);
-            let b = Matrix::new(&deltas, changed.len(), n);
-            gemm_packed(cpu, &a, b, MatrixMut::new(products, rows, n), false);
-            for (s, sums) in sums.chunks_exact_mut(linear.outputs).enumerate() {
-                for (o, sum) in sums[first..first + rows].iter_mut().enumerate() {
-                    *sum = clean[first + o] + products[o * n + s];
-                }
-            }
-        }
+        add_changes(cpu, &layer, weights, (&source.data, &vectors), &mut sums);
     }
     let mut patches = vec![Patch::NONE; input.patches.len()];
     for (at, &s) in squares.iter().enumerate() {
         let held = Window::full([1, 1]);
-        patches[s] = Patch { buffer: 0, offset: at * linear.outputs, held, window: held };
+        patches[s] = Patch { buffer: 0, offset: at * layer.outputs, held, window: held };
     }
     Ok(Patches { buffers: vec![sums], patches })
+}
+
+/// Adds W·(x − x₀) to the sums of every vector x: `sums` is squares × outputs, `vectors` squares × inputs.
+fn add_changes(cpu: &Cpu, linear: &Linear, weights: Weights<'_>, (clean, vectors): (&[f32], &[f32]), sums: &mut [f32]) {
+    let Linear { inputs, outputs, .. } = *linear;
+    let squares = vectors.len() / inputs;
+    let mut changes = vec![false; inputs];
+    for vector in vectors.chunks_exact(inputs) {
+        for ((changes, new), old) in changes.iter_mut().zip(vector).zip(clean) {
+            *changes |= new.to_bits() != old.to_bits();
+        }
+    }
+    let changed: Vec<usize> = (0..inputs).filter(|&i| changes[i]).collect();
+    let element = |s: usize, k: usize| vectors[s * inputs + changed[k]] - clean[changed[k]];
+    let a = PackedA::new(cpu, squares, changed.len(), element);
+    let mut block = vec![0.0; changed.len() * ROWS.min(outputs)];
+    for first in (0..outputs).step_by(ROWS) {
+        let count = ROWS.min(outputs - first);
+        let block = &mut block[..changed.len() * count];
+        cpu.threads.chunks_mut(block, TURNED * count, |i, rows| {
+            turn(linear, weights, first, &changed[i * TURNED..], (rows, count));
+        });
+        let b = Matrix::new(block, changed.len(), count);
+        gemm_packed(cpu, &a, b, MatrixMut::strided(&mut sums[first..], [squares, count], outputs), true);
+    }
+}
+
+/// Writes the weights of `count` outputs from `first` on, for the inputs of `changed` in turn, a row each.
+fn turn(linear: &Linear, weights: Weights<'_>, first: usize, changed: &[usize], (rows, count): (&mut [f32], usize)) {
+    // Outputs that fill a cache line together.
+    const TOGETHER: usize = 16;
+    for from in (0..count).step_by(TOGETHER) {
+        for (row, &i) in rows.chunks_exact_mut(count).zip(changed) {
+            for (o, weight) in row[from..count.min(from + TOGETHER)].iter_mut().enumerate() {
+                *weight = weights.get(linear.index(first + from + o, i));
+            }
+        }
+    }
 }
