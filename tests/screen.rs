@@ -17,5 +17,9 @@ mod every_key;
 mod stage;
 #[path = "screen/storms.rs"]
 mod storms;
+#[path = "screen/svg.rs"]
+mod svg;
 #[path = "screen/terminal.rs"]
 mod terminal;
+#[path = "screen/tour.rs"]
+mod tour;

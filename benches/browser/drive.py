@@ -110,11 +110,12 @@ def main():
     firsts = []
     for _ in range(7):
         t = begin()
-        # The first full frame: everything until the screen rests for the first time, the network's name on it.
-        data, _, last = t.read(0.02, begin=3.0)
+        # The first full frame: layers, maps, input, projection, classes; after it nothing more comes.
+        data, _, last = t.read(0.3, begin=3.0)
+        assert b"Classes" in data and b" %" in data, "no full frame came"
         firsts.append((last - t.begun) * 1000)
         t.key(b"q"); t.wait()
-    print(f"first frame: median {statistics.median(firsts):.0f} ms, worst {max(firsts):.0f} ms")
+    print(f"first full frame: median {statistics.median(firsts):.0f} ms, worst {max(firsts):.0f} ms")
 
     t = begin()
     t.settle()
@@ -123,23 +124,20 @@ def main():
     print(f"idle: {idle} bytes")
     os.write(t.fd, b"\x0c"); repaint = len(t.read(0.2)[0])
     print(f"full repaint: {repaint / 1000:.1f} kB")
-    times, sizes = [], []
-    for step in range(60):
-        sent = time.perf_counter(); t.key(b"l")
-        data, first, last = t.read(0.03)
-        if data:
-            times.append((first - sent) * 1000)
-        extra = t.read(0.2)[0]
-        sizes.append(len(data) + len(extra))
-    print(f"l, one by one: {statistics.mean(sizes) / 1000:.1f} kB a step; key to its first byte p50 {percentile(times, .5):.1f} p95 {percentile(times, .95):.1f} ms")
-    times = []
-    for step in range(60):
-        sent = time.perf_counter(); t.key(b"h")
-        data, first, last = t.read(0.03)
-        if data:
-            times.append((first - sent) * 1000)
-        t.read(0.1)
-    print(f"h, over the same: key to its first byte p50 {percentile(times, .5):.1f} p95 {percentile(times, .95):.1f} ms")
+    def steps(key, what):
+        """One by one: to the first byte of an answer, and to the last of all that follows from the key."""
+        begins, ends, sizes = [], [], []
+        for _ in range(60):
+            sent = time.perf_counter(); t.key(key)
+            data, first, last = t.read(0.12)
+            sizes.append(len(data))
+            if data:
+                begins.append((first - sent) * 1000); ends.append((last - sent) * 1000)
+        row = lambda times: f"p50 {percentile(times, .5):.1f} p95 {percentile(times, .95):.1f} ms"
+        print(f"{what}: {statistics.mean(sizes) / 1000:.1f} kB a step; key to its first byte {row(begins)}, to all of its frames {row(ends)}")
+
+    steps(b"l", "l, each with a new projection")
+    steps(b"h", "h, over the same, from the cache")
     start = len(t.seen)
     for step in range(60):
         t.key(b"l"); t.read(0.001, 0.033, 0.033)

@@ -12,6 +12,7 @@ pub(crate) mod palette;
 
 use std::sync::LazyLock;
 
+use palette::rgb_of_index;
 pub(crate) use palette::{Dither, Palette};
 
 /// Linear light, red green blue, 0 to 1.
@@ -127,9 +128,19 @@ pub(crate) fn category_or_other(index: usize) -> [u8; 3] {
 
 /// The named colour of category `index` where there are only sixteen: the nearest to its true colour would be grey for
 /// some and the same for others.
-pub(crate) fn category_of_16(index: usize) -> u8 {
+fn category_of_16(index: usize) -> u8 {
     const NAMED: [u8; CATEGORIES] = [9, 12, 10, 13, 11, 14, 3, 5];
     NAMED.get(index).copied().unwrap_or(0)
+}
+
+/// The colour of category `index` in a picture of this mode: one that stays flat, since a mixture of two categories would
+/// look like a third.
+pub(crate) fn category_color(index: usize, mode: ColorMode) -> [u8; 3] {
+    match mode {
+        ColorMode::TrueColor | ColorMode::None => category_or_other(index),
+        ColorMode::Ansi256 => rgb_of_index(Palette::ansi256().nearest(category_or_other(index))),
+        ColorMode::Ansi16 => rgb_of_index(category_of_16(index)),
+    }
 }
 
 /// The letter of category `index` where there are no colours.

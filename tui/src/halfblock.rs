@@ -13,8 +13,7 @@ use switchback_core::picture::Picture;
 
 use crate::color::palette::threshold;
 use crate::color::{
-    ColorMode, Dither, Linear, Palette, category_letter, category_of_16, category_or_other, luminance, oklab, srgb,
-    to_linear,
+    ColorMode, Dither, Linear, Palette, category_color, category_letter, luminance, oklab, srgb, to_linear,
 };
 
 /// From no ink to most: what a picture is drawn with where there are no colours. Taken for a dark ground.
@@ -178,7 +177,7 @@ impl Cells {
         Self { columns, rows, mode, halves, ramp }
     }
 
-    /// Categories (see [`category_or_other`]), `width` a row, on exactly `columns × rows` cells: flat areas with hard
+    /// Categories (see [`category_color`]), `width` a row, on exactly `columns × rows` cells: flat areas with hard
     /// edges, since a mixture of two categories would look like a third.
     pub(crate) fn categories(categories: &[usize], width: usize, columns: usize, rows: usize, mode: ColorMode) -> Self {
         let height = categories.len() / width.max(1);
@@ -186,10 +185,10 @@ impl Cells {
             true => 0,
             false => categories[(2 * y + 1) * height / (2 * of) * width + (2 * x + 1) * width / (2 * columns)],
         };
-        let ink = |category: usize| match mode {
-            ColorMode::TrueColor | ColorMode::None => Ink::Rgb(category_or_other(category)),
-            ColorMode::Ansi256 => Ink::Index(Palette::ansi256().nearest(category_or_other(category))),
-            ColorMode::Ansi16 => Ink::Index(category_of_16(category)),
+        let ink = |category: usize| match (category_color(category, mode), mode) {
+            (rgb, ColorMode::TrueColor | ColorMode::None) => Ink::Rgb(rgb),
+            (rgb, ColorMode::Ansi256) => Ink::Index(Palette::ansi256().nearest(rgb)),
+            (rgb, ColorMode::Ansi16) => Ink::Index(Palette::ansi16().nearest(rgb)),
         };
         let places = |of: usize| (0..of).flat_map(move |y| (0..columns).map(move |x| (x, y)));
         let (mut halves, mut ramp) = (Vec::new(), Vec::new());

@@ -353,8 +353,8 @@ impl State {
     /// Says something for a while.
     pub(crate) fn say(&mut self, bad: bool, text: impl Into<String>) {
         let text = text.into();
-        // Long enough to be read.
-        let until = self.now + Duration::from_millis(2500 + 50 * text.chars().count() as u64);
+        // Long enough to be read, not for ever in the way.
+        let until = self.now + Duration::from_millis((2500 + 50 * text.chars().count() as u64).min(8000));
         self.notice = Some(Notice { bad, text, until });
     }
 

@@ -126,6 +126,14 @@ impl Theme {
         vec![Self::dark(), Self::light(), Self::contrast()]
     }
 
+    /// Between tiles of a mosaic in this mode. Of sixteen colours the nearest to a faint one would be that of silent maps.
+    pub(crate) fn gap(&self, mode: ColorMode) -> [u8; 3] {
+        match mode {
+            ColorMode::Ansi16 => rgb_of_index(8),
+            _ => flat(self.gap, mode),
+        }
+    }
+
     /// How text of this role is written.
     pub(crate) fn style(&self, role: Role, mode: ColorMode) -> Style {
         let plain = Style::new();

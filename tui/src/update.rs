@@ -37,6 +37,8 @@ pub(crate) fn update(state: &mut State, message: Message) -> Vec<Effect> {
         }
         Message::Key(key) => {
             state.fresh = false;
+            // Whoever types has read it; what went wrong stays for its time.
+            state.notice.take_if(|notice| !notice.bad);
             press(state, key, &mut effects);
         }
         Message::Mouse(event) => mouse::mouse(state, event, &mut effects),

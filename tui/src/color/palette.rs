@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! wanted colour x ──▶ 16 candidates c₁ … c₁₆ from the palette, each nearest to x + strength · (error so far),
-//!                     and, by a share of `calm`, to x itself: so that their mean is near x in linear light, but no
-//!                     loud dot makes up for a faint tint; sorted by luminance;
+//!                     and, by a share of `calm`, to x itself, where hues count twice: so that their mean is near x in
+//!                     linear light, but no loud dot makes up for a faint tint; sorted by luminance;
 //!                     the pixel at (column, row) takes the one that the threshold matrix ranks there.
 //! ```
 //!
@@ -27,9 +27,12 @@ pub(crate) struct Palette {
     entries: Vec<Entry>,
     /// How much of the error the candidates carry on: 1 keeps the mean exact, less is calmer.
     strength: f32,
-    /// How much a candidate's own distance from the wanted colour counts.
-    calm: f32,
 }
+
+/// How much a candidate's own distance from the wanted colour counts beside that of its mean with the others.
+const CALM: f32 = 1.0;
+/// How much more of that distance a difference of hue or chroma makes than one of lightness.
+const TINT: f32 = 2.0;
 
 struct Entry {
     index: u8,
@@ -39,9 +42,8 @@ struct Entry {
 }
 
 static ANSI256: LazyLock<Palette> =
-    LazyLock::new(|| Palette::new((16..=255).map(|i| (i, rgb_of_index(i))).collect(), 0.75, 2.0));
-static ANSI16: LazyLock<Palette> =
-    LazyLock::new(|| Palette::new((0..16).map(|i| (i, rgb_of_index(i))).collect(), 1.0, 0.0));
+    LazyLock::new(|| Palette::new((16..=255).map(|i| (i, rgb_of_index(i))).collect(), 0.75));
+static ANSI16: LazyLock<Palette> = LazyLock::new(|| Palette::new((0..16).map(|i| (i, rgb_of_index(i))).collect(), 1.0));
 
 /// The sRGB colour xterm shows for an index. The first sixteen are xterm's defaults: a theme may change them.
 pub(crate) fn rgb_of_index(index: u8) -> [u8; 3] {
@@ -85,7 +87,7 @@ impl Palette {
         &ANSI16
     }
 
-    fn new(colors: Vec<(u8, [u8; 3])>, strength: f32, calm: f32) -> Self {
+    fn new(colors: Vec<(u8, [u8; 3])>, strength: f32) -> Self {
         let entries = colors
             .into_iter()
             .map(|(index, rgb)| {
@@ -93,7 +95,7 @@ impl Palette {
                 Entry { index, rgb, light, lab: oklab(light) }
             })
             .collect();
-        Self { entries, strength, calm }
+        Self { entries, strength }
     }
 
     /// The entry nearest to a colour in Oklab; the first of equals.
@@ -126,7 +128,7 @@ impl Palette {
             return [self.entries[nearest].index; CANDIDATES];
         }
         let lab = oklab(wanted);
-        let own: Vec<f32> = self.entries.iter().map(|e| self.calm * apart(lab, e.lab)).collect();
+        let own: Vec<f32> = self.entries.iter().map(|e| CALM * apart(tinted(lab), tinted(e.lab))).collect();
         let mut error = [0.0f32; 3];
         let mut picked = [nearest; CANDIDATES];
         for slot in &mut picked {
@@ -141,6 +143,10 @@ impl Palette {
         });
         picked.map(|i| self.entries[i].index)
     }
+}
+
+fn tinted([lightness, a, b]: [f32; 3]) -> [f32; 3] {
+    [lightness, TINT * a, TINT * b]
 }
 
 /// The squared distance of two colours in Oklab.

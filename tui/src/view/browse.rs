@@ -13,7 +13,7 @@ use crate::cli::draw::signed_crop;
 use crate::cli::input::Loaded;
 use crate::state::{Pane, Range, Seen, State, rule_index, rule_meaning, rule_name};
 use crate::subject::Subject;
-use crate::theme::{Role, flat};
+use crate::theme::Role;
 
 pub(super) fn draw(state: &State, buffer: &mut Buffer, layout: &Layout) {
     for pane in Pane::ALL {
@@ -103,7 +103,7 @@ fn maps(state: &State, buffer: &mut Buffer, area: Rect, inside: Rect) {
             map: state.colormap(),
             range: state.look.range,
             cursor: state.cursor(),
-            gap: flat(state.theme().gap, state.mode),
+            gap: state.theme().gap(state.mode),
             mode: state.mode,
         };
         mosaic::draw(buffer, &grid, maps, selected, &colors);

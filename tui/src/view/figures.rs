@@ -10,7 +10,7 @@ use super::layout::{Layout, grid};
 use super::mosaic;
 use super::picture::{Canvas, Place};
 use super::text::{self, number, percent};
-use crate::color::{CATEGORIES, ColorMode, category_letter, category_or_other};
+use crate::color::{CATEGORIES, ColorMode, category_color, category_letter};
 use crate::job::Occlusion;
 use crate::state::{RULES, State, View, rule_index, rule_meaning, rule_name};
 use crate::theme::Role;
@@ -242,8 +242,8 @@ fn labels(state: &State, buffer: &mut Buffer, area: Rect, o: &Occlusion) {
     let mut canvas = Canvas::plain(place.area, [0; 3]);
     for y in 0..o.map.rows {
         for x in 0..o.map.columns {
-            let rgb = category_or_other(category(o.map.label[y * o.map.columns + x]));
-            canvas.fill(place.window(Window::cell([y, x])), rgb);
+            let label = o.map.label[y * o.map.columns + x];
+            canvas.fill(place.window(Window::cell([y, x])), category_color(category(label), state.mode));
         }
     }
     canvas.outline(place.window(Window::cell(state.selection.square)), state.cursor());
@@ -272,7 +272,7 @@ fn legend(state: &State, buffer: &mut Buffer, area: Rect) {
             break;
         }
         let swatch = Rect { x: area.x + x, width: 2, height: 1, ..area };
-        Canvas::plain(swatch, category_or_other(i)).put(buffer, state.mode);
+        Canvas::plain(swatch, category_color(i, state.mode)).put(buffer, state.mode);
         if state.mode == ColorMode::None {
             let letter = char::from(category_letter(i)).to_string().repeat(2);
             text::at(state, buffer, area, x, 0, &letter, Role::Strong);
