@@ -6,9 +6,10 @@
 //! filters, packed once      column matrix, never written       out, stored in place
 //!  O/G × (C/G·kh·kw)    ×    (C/G·kh·kw) × (N·cells)       =    O/G × (N·cells)      for each group G
 //! ```
+//! Where weights outweigh cells the product runs transposed: see `gemm::cells`.
 
 use crate::Cpu;
-use crate::gemm::{self, Epilogue, Output, PackedA, Product};
+use crate::gemm::{self, CellsProduct, Epilogue, Output, PackedA, PackedB, Product};
 use crate::geometry::Geometry;
 use crate::im2col::Im2col;
 use crate::padded::Padded;
@@ -67,13 +68,25 @@ pub enum Activation {
 #[derive(Debug)]
 pub struct PackedConv2d {
     conv: Conv2d,
-    groups: Vec<PackedA>,
+    groups: Groups,
+}
+
+/// The filters of each group.
+#[derive(Debug)]
+enum Groups {
+    /// As the rows of tiles.
+    Rows(Vec<PackedA>),
+    /// As their columns.
+    Columns(Vec<PackedB>),
 }
 
 impl PackedConv2d {
     /// Memory that the packed filters take.
     pub fn bytes(&self) -> usize {
-        self.groups.iter().map(PackedA::bytes).sum()
+        match &self.groups {
+            Groups::Rows(groups) => groups.iter().map(PackedA::bytes).sum(),
+            Groups::Columns(groups) => groups.iter().map(PackedB::bytes).sum(),
+        }
     }
 }
 
@@ -85,15 +98,24 @@ pub fn pack(cpu: &Cpu, conv: &Conv2d, weights: Weights<'_>, scale: Option<&[f32]
         assert_eq!(scale.len(), conv.out_channels, "one scale an output channel");
     }
     let (rows, taps) = (conv.out_channels / conv.groups, conv.taps());
-    let groups = (0..conv.groups)
-        .map(|g| {
-            PackedA::new(cpu, rows, taps, |i, k| {
-                let o = g * rows + i;
-                weights.get(o * taps + k) * scale.map_or(1.0, |scale| scale[o])
-            })
-        })
-        .collect();
+    let element = |o: usize, k: usize| weights.get(o * taps + k) * scale.map_or(1.0, |scale| scale[o]);
+    let groups = match filters_as_columns(cpu, conv) {
+        true => Groups::Columns(
+            (0..conv.groups).map(|g| PackedB::new(cpu, rows, taps, |k, i| element(g * rows + i, k))).collect(),
+        ),
+        false => Groups::Rows(
+            (0..conv.groups).map(|g| PackedA::new(cpu, rows, taps, |i, k| element(g * rows + i, k))).collect(),
+        ),
+    };
     PackedConv2d { conv: *conv, groups }
+}
+
+/// Whether filters are the columns of tiles: where they fill their vectors, a sum is long enough to pay for transposing
+/// it, and weights outweigh cells. Single taps have no use for their packed cells but one, so that they need more.
+fn filters_as_columns(cpu: &Cpu, conv: &Conv2d) -> bool {
+    let (filters, taps) = (conv.out_channels / conv.groups, conv.taps());
+    let weights = if conv.geometry.kernel == [1, 1] { 1 << 18 } else { 1 << 15 };
+    filters >= 2 * cpu.level.lanes() && taps >= 128 && filters * taps >= weights
 }
 
 /// Computes every cell of `out.window()`. `input` must hold all cells that these read (`Geometry::input_window`).
@@ -162,16 +184,32 @@ fn run(cpu: &Cpu, conv: &Conv2d, packed: &PackedConv2d, epilogue: Epilogue<'_>, 
         let taps = Im2col::taps(&conv.geometry, each, &input);
         let columns =
             |g: usize| Im2col::in_place(input.channel_range(g * each, (g + 1) * each), &conv.geometry, window, &taps);
-        gemm::run(cpu, &products_of(packed, columns), Output::maps(out), &epilogue);
+        multiply(cpu, packed, columns, Output::maps(out), &epilogue);
     } else {
         let copy = Padded::new(cpu, input, &conv.geometry, window);
         let taps = Im2col::padded_taps(&conv.geometry, each, &copy);
         let columns = |g: usize| Im2col::padded(&copy, g * each, window, &taps);
-        gemm::run(cpu, &products_of(packed, columns), Output::maps(out), &epilogue);
+        multiply(cpu, packed, columns, Output::maps(out), &epilogue);
     }
 }
 
-/// The product of each group.
-fn products_of<'a>(packed: &'a PackedConv2d, columns: impl Fn(usize) -> Im2col<'a>) -> Vec<Product<'a, Im2col<'a>>> {
-    packed.groups.iter().enumerate().map(|(g, a)| Product { a, b: columns(g) }).collect()
+/// The products of all groups.
+fn multiply<'a>(
+    cpu: &Cpu,
+    packed: &'a PackedConv2d,
+    columns: impl Fn(usize) -> Im2col<'a>,
+    out: Output<'_>,
+    epilogue: &Epilogue<'_>,
+) {
+    match &packed.groups {
+        Groups::Rows(groups) => {
+            let products: Vec<_> = groups.iter().enumerate().map(|(g, a)| Product { a, b: columns(g) }).collect();
+            gemm::run(cpu, &products, out, epilogue);
+        }
+        Groups::Columns(groups) => {
+            let product = |(g, filters)| CellsProduct { filters, cells: columns(g) };
+            let products: Vec<_> = groups.iter().enumerate().map(product).collect();
+            gemm::run_cells(cpu, &products, out, epilogue);
+        }
+    }
 }

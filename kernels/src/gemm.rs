@@ -12,6 +12,7 @@
 //! kc follows from K and the caches alone. Hence every element of C is the same chain of operations whatever M, N, its place, its tile
 //! and the number of threads: the sums over each kc block, one after the other, each one chain in the order of k.
 
+mod cells;
 mod micro;
 mod pack;
 mod tiles;
@@ -26,10 +27,11 @@ use crate::simd::{Simd, SimdOp};
 use micro::{MAX_MR, MAX_NR};
 use tiles::{Block, Operands, Spill};
 
-pub(crate) use micro::{MAX_NR as MAX_PANEL_WIDTH, Shape};
+pub(crate) use cells::{CellsProduct, run_cells};
+pub(crate) use micro::{Ahead, MAX_NR as MAX_PANEL_WIDTH, Shape};
 pub use micro::{TileSize, micro_kernel, micro_kernels};
-pub(crate) use pack::Columns;
 pub use pack::PackedA;
+pub(crate) use pack::{Cells, Columns, PackedB, TILES};
 pub(crate) use tiles::{Output, multiply};
 
 /// A read-only matrix with any strides.
@@ -161,9 +163,9 @@ pub(crate) struct Steps {
 }
 
 impl Steps {
-    /// For the tiles of `shape`. A B panel takes at most three quarters of L1; A streams past it.
+    /// For the tiles of `shape`. A B panel takes at most half of L1; A streams past it.
     pub(crate) fn new(k: usize, shape: Shape) -> Self {
-        Self::at_most(k, (Caches::get().l1 * 3 / 4 / (shape.nr() * size_of::<f32>())).clamp(64, 384))
+        Self::at_most(k, (Caches::get().l1 / 2 / (shape.nr() * size_of::<f32>())).clamp(64, 384))
     }
 
     /// As few equal blocks as have no more than `most` steps each.

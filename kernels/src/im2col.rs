@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 
-use crate::gemm::{Columns, MAX_PANEL_WIDTH};
+use crate::gemm::{Ahead, Cells, Columns, MAX_PANEL_WIDTH, TILES};
 use crate::geometry::{Geometry, Window};
 use crate::padded::Padded;
 use crate::simd::Simd;
@@ -155,6 +155,8 @@ impl Columns for Im2col<'_> {
         if let ([run], true) = (runs, safe && columns == width && width == 2 * S::LANES) {
             for (step, tap) in panel.chunks_exact_mut(2 * S::LANES).zip(taps) {
                 let from = &self.data[run.start + tap..][..2 * S::LANES];
+                simd.prefetch_far(from.as_ptr().wrapping_add(2 * S::LANES));
+                simd.prefetch_far(from.as_ptr().wrapping_add(3 * S::LANES));
                 let (a, b) = step.split_at_mut(S::LANES);
                 simd.store(simd.load(from), a);
                 simd.store(simd.load(&from[S::LANES..]), b);
@@ -180,6 +182,69 @@ impl Columns for Im2col<'_> {
                 i += S::LANES;
             }
         }
+    }
+}
+
+/// Adjacent cells of a tile that are adjacent cells of one output row.
+#[derive(Clone, Copy, Default)]
+struct Move {
+    /// What tap 0 of the first cell reads.
+    from: usize,
+    /// Where tap 0 of the first cell goes.
+    to: usize,
+    /// From tap to tap there.
+    step: usize,
+    /// Cells.
+    len: usize,
+}
+
+impl Cells for Im2col<'_> {
+    fn k(&self) -> usize {
+        self.taps.len()
+    }
+
+    fn count(&self) -> usize {
+        self.batch * self.size[0] * self.size[1]
+    }
+
+    #[inline(always)]
+    fn pack<S: Simd>(&self, simd: S, k: Range<usize>, tiles: &[Range<usize>], stride: usize, panels: &mut [f32]) {
+        let mut moves = [Move::default(); TILES * MAX_PANEL_WIDTH];
+        let (mut count, mut cells, mut reach) = (0, 0, 0);
+        for (i, tile) in tiles.iter().enumerate() {
+            let (runs, n) = self.runs(tile.clone());
+            for run in &runs[..n] {
+                moves[count] = Move { from: run.start, to: i * stride + run.at, step: tile.len(), len: run.len };
+                reach = reach.max(run.start + S::LANES);
+                count += 1;
+            }
+            cells += tile.len();
+        }
+        let moves = &moves[..count];
+        let taps = &self.taps[k];
+        // All that whole vectors read is there but at the very end of the data.
+        let whole = taps.iter().max().is_none_or(|tap| tap + reach <= self.data.len());
+        for (k, tap) in taps.iter().enumerate() {
+            for m in moves {
+                let from = &self.data[m.from + tap..];
+                let v = match whole {
+                    true => simd.load(from),
+                    false => load(simd, from, m.len),
+                };
+                // What follows a run is written later.
+                simd.store(v, &mut panels[m.to + k * m.step..]);
+                simd.prefetch_far(from.as_ptr().wrapping_add(cells));
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn ahead(&self, k: &Range<usize>, j: usize) -> Ahead {
+        let [height, width] = self.size;
+        let (line, x) = (j / width, j % width);
+        let start = line / height * self.strides[0] + line % height * self.strides[1] + x;
+        let (first, last) = (self.taps[k.start], self.taps[k.end - 1]);
+        Ahead::over(&self.data[start + first..=start + last], k.len())
     }
 }
 

@@ -191,6 +191,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
 
     /// Asks for the cache line at `p`, which may be any address. A hint without effect.
     fn prefetch_ptr(self, p: *const f32);
+    /// The same, no nearer than the second cache: for what is needed later than all that the first holds.
+    fn prefetch_far(self, p: *const f32);
 
     /// a + b
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;

@@ -153,6 +153,15 @@ fn layers_of_real_networks() {
         (conv(48, 64, 1, Geometry::square(3, 1, 1)), 1, [13, 13]),
         (conv(24, 24, 24, Geometry::square(3, 1, 1)), 2, [14, 14]),
         (conv(32, 32, 2, Geometry::square(5, 1, 2)), 1, [13, 13]),
+        // Weights outweigh cells: filters are the columns of tiles.
+        (conv(64, 67, 1, Geometry::square(3, 1, 1)), 2, [7, 9]),
+        (
+            conv(96, 80, 2, Geometry { kernel: [5, 3], stride: [2, 1], dilation: [1, 2], pads: [1, 2, 0, 3] }),
+            3,
+            [13, 5],
+        ),
+        (conv(512, 520, 1, Geometry::square(1, 1, 0)), 1, [7, 7]),
+        (conv(513, 513, 1, Geometry::square(1, 2, 0)), 2, [5, 6]),
     ] {
         for level in Level::available() {
             Case { conv, batch, size }.check(level);

@@ -103,6 +103,13 @@ fn convolutions() -> Vec<(Conv2d, usize, [usize; 2])> {
         (conv(2, 3, 1, Geometry { kernel: [3, 2], stride: [1, 2], dilation: [2, 3], pads: [1, 0, 2, 3] }), 1, [13, 19]),
         (conv(16, 33, 1, Geometry::square(3, 1, 1)), 1, [13, 13]),
         (conv(40, 24, 1, Geometry::square(5, 1, 2)), 1, [6, 7]),
+        // Filters as the columns of tiles.
+        (
+            conv(30, 37, 1, Geometry { kernel: [6, 5], stride: [2, 3], dilation: [1, 1], pads: [1, 0, 2, 3] }),
+            1,
+            [9, 17],
+        ),
+        (conv(500, 525, 1, Geometry::square(1, 1, 0)), 1, [3, 5]),
     ];
     // The widths at which Winograd, im2col and vectors have their edges.
     all.extend(WIDTHS.map(|w| (conv(4, 8, 1, Geometry::square(3, 1, 1)), 1, [w.div_ceil(2), w])));

@@ -89,10 +89,38 @@ pub(super) struct Tile {
     pub(super) bias: *const f32,
     /// max(x, 0) at last; NaN stays NaN.
     pub(super) relu: bool,
+    /// What will be read later.
+    pub(super) ahead: [Ahead; 2],
+}
+
+/// A stream that will be read later: asked for one address with each step of the sums.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ahead {
+    /// The first address; any will do.
+    from: *const f32,
+    /// Floats from step to step.
+    step: usize,
+}
+
+impl Ahead {
+    /// `k` addresses spread over `floats`.
+    pub(crate) fn over(floats: &[f32], k: usize) -> Self {
+        Self { from: floats.as_ptr(), step: floats.len().div_ceil(k.max(1)) }
+    }
+
+    /// From `distance` floats after the start of `floats` on, `step` floats with each step.
+    pub(crate) fn stream(floats: &[f32], distance: usize, step: usize) -> Self {
+        Self { from: floats.as_ptr().wrapping_add(distance), step }
+    }
+
+    /// Nothing.
+    pub(crate) fn nothing() -> Self {
+        Self::over(&[], 1)
+    }
 }
 
 /// How far ahead of its use A is asked for, in floats: the next panels follow, and may still lie beyond L2.
-const AHEAD: usize = 512;
+const AHEAD: usize = 64;
 
 /// One entry of the table. Its callers keep the promises of [`Tile`].
 pub(super) type Kernel<S> = unsafe fn(S, &Tile);
@@ -142,6 +170,9 @@ unsafe fn body<S: Simd, const MR: usize, const NV: usize>(simd: S, tile: &Tile) 
         // SAFETY: `a` holds `k · MR` floats and `b` `k · NV · LANES`, as the caller promised.
         let (a, b) = unsafe { (tile.a.add(k * MR), tile.b.add(k * NV * S::LANES)) };
         simd.prefetch_ptr(a.wrapping_add(AHEAD));
+        for ahead in &tile.ahead {
+            simd.prefetch_far(ahead.from.wrapping_add(k * ahead.step));
+        }
         let mut bv = [zero; NV];
         for v in 0..NV {
             // SAFETY: within step `k` of the B panel.
@@ -227,6 +258,7 @@ impl SimdOp for Alone {
             add: false,
             bias: std::ptr::null(),
             relu: false,
+            ahead: [Ahead::nothing(); 2],
         };
         let kernel = Table::<S>::KERNELS[rows - 1][columns / S::LANES - 1];
         for _ in 0..self.rounds {

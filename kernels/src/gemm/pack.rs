@@ -13,7 +13,7 @@
 
 use std::ops::Range;
 
-use super::micro::Shape;
+use super::micro::{Ahead, Shape};
 use super::{Matrix, Steps};
 use crate::Cpu;
 use crate::aligned::AlignedBuf;
@@ -115,6 +115,104 @@ impl PackedA {
     }
 }
 
+/// The right operand, packed for one level: filters as columns, where the cells of a map are the rows.
+///
+/// Panels lie in the order in which they are read: by kc block, then by nr columns.
+pub(crate) struct PackedB {
+    level: Level,
+    columns: usize,
+    steps: Steps,
+    shape: Shape,
+    data: AlignedBuf,
+}
+
+impl PackedB {
+    /// Packs the `k × columns` matrix whose element (k, j) is `element(k, j)`.
+    pub(crate) fn new(
+        cpu: &Cpu,
+        columns: usize,
+        k: usize,
+        element: impl Fn(usize, usize) -> f32 + Send + Sync,
+    ) -> Self {
+        let shape = Shape::at(cpu.level);
+        let steps = Steps::new(k, shape);
+        let data = AlignedBuf::zeroed(k * columns.next_multiple_of(shape.lanes));
+        let mut packed = Self { level: cpu.level, columns, steps, shape, data };
+        let parts: Vec<_> = (0..steps.count())
+            .flat_map(|i| (0..packed.panels()).map(move |p| (i, p)))
+            .map(|(i, p)| (steps.range(i), packed.panel_columns(p), packed.width(p)))
+            .collect();
+        let mut rest = &mut packed.data[..];
+        let parts: Vec<_> = parts
+            .into_iter()
+            .map(|(k, j, width)| {
+                let panel = rest.split_off_mut(..k.len() * width).expect("all there");
+                (k, j, width, panel)
+            })
+            .collect();
+        cpu.threads.for_each(parts, |(k, j, width, panel)| {
+            for (step, k) in panel.chunks_exact_mut(width).zip(k) {
+                for (x, j) in step.iter_mut().zip(j.clone()) {
+                    *x = element(k, j);
+                }
+            }
+        });
+        packed
+    }
+
+    /// Memory of the panels.
+    pub(crate) fn bytes(&self) -> usize {
+        self.data.len() * size_of::<f32>()
+    }
+
+    /// Length of the sums.
+    pub(crate) fn k(&self) -> usize {
+        self.steps.k()
+    }
+
+    /// The kc blocks that the panels are cut into.
+    pub(crate) fn steps(&self) -> Steps {
+        self.steps
+    }
+
+    /// The level that can run it.
+    pub(crate) fn level(&self) -> Level {
+        self.level
+    }
+
+    /// Columns.
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// How many panels share the columns.
+    pub(crate) fn panels(&self) -> usize {
+        self.columns.div_ceil(self.shape.nr())
+    }
+
+    /// The columns of panel `p`.
+    pub(crate) fn panel_columns(&self, p: usize) -> Range<usize> {
+        p * self.shape.nr()..((p + 1) * self.shape.nr()).min(self.columns)
+    }
+
+    /// Columns of panel `p`, rounded up to whole vectors.
+    pub(crate) fn width(&self, p: usize) -> usize {
+        self.panel_columns(p).len().next_multiple_of(self.shape.lanes)
+    }
+
+    /// Panel `p` of the kc block `k`, and what is read after it.
+    pub(crate) fn panel(&self, k: &Range<usize>, p: usize) -> &[f32] {
+        let start = k.start * self.columns.next_multiple_of(self.shape.lanes) + p * self.shape.nr() * k.len();
+        &self.data[start..]
+    }
+}
+
+impl std::fmt::Debug for PackedB {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PackedB({} × {}, {})", self.k(), self.columns, self.level)
+    }
+}
+
 fn panel_rows(rows: usize, panels: usize, p: usize) -> Range<usize> {
     let (each, more) = (rows / panels, rows % panels);
     let start = p * each + p.min(more);
@@ -140,6 +238,26 @@ pub(crate) trait Columns: Sync {
     /// `panel` is longer than the panel by a vector, which may be overwritten: stores of whole vectors in ascending
     /// order need no edge.
     fn pack<S: Simd>(&self, simd: S, k: Range<usize>, j: Range<usize>, width: usize, panel: &mut [f32]);
+}
+
+/// The most tiles that [`Cells::pack`] takes at once.
+pub(crate) const TILES: usize = 4;
+
+/// The left operand where the cells of maps are rows: whatever can write them as panels.
+pub(crate) trait Cells: Sync {
+    /// Length of the sums.
+    fn k(&self) -> usize;
+
+    /// Cells.
+    fn count(&self) -> usize;
+
+    /// Writes taps `k` of tiles of adjacent cells, at most [`TILES`] of at most a vector each, as panels that begin
+    /// `stride` apart and have no gaps. At least a vector must lie between the end of each and the next, and after the
+    /// last; it is overwritten.
+    fn pack<S: Simd>(&self, simd: S, k: Range<usize>, tiles: &[Range<usize>], stride: usize, panels: &mut [f32]);
+
+    /// Where `pack` will read taps `k` of cell `j`, more or less.
+    fn ahead(&self, k: &Range<usize>, j: usize) -> Ahead;
 }
 
 impl Columns for Matrix<'_> {

@@ -9,8 +9,8 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::MatrixMut;
-use super::micro::{MAX_MR, MAX_NR, Table, Tile};
+use super::micro::{Ahead, MAX_MR, MAX_NR, Table, Tile};
+use super::{Epilogue, MatrixMut};
 use crate::simd::Simd;
 use crate::view::MapsMut;
 
@@ -134,14 +134,22 @@ pub(super) struct Operands<'a> {
 /// c = a·b, or c += a·b where `add`, for one tile that lies without gaps: `a` is an A panel of `rows` rows, `b` a B panel
 /// of `width` columns, whole vectors; both have `k` steps. `c` is row-major.
 #[inline(always)]
-pub(crate) fn multiply<S: Simd>(simd: S, [rows, k, width]: [usize; 3], a: &[f32], b: &[f32], c: &mut [f32], add: bool) {
+pub(crate) fn multiply<S: Simd>(
+    simd: S,
+    [rows, k, width]: [usize; 3],
+    a: &[f32],
+    b: &[f32],
+    c: &mut [f32],
+    add: bool,
+    ahead: [Ahead; 2],
+) {
     assert!(a.len() >= k * rows, "the A panel has {} floats of {}", a.len(), k * rows);
     assert!(b.len() >= k * width, "the B panel has {} floats of {}", b.len(), k * width);
     assert!(c.len() >= rows * width, "the tile has {} floats of {}", c.len(), rows * width);
     let kernel = Table::<S>::KERNELS[rows - 1][width / S::LANES - 1];
     let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
     // SAFETY: operands and tile are as long as `Tile` asks (above); `c` is borrowed uniquely.
-    unsafe { kernel(simd, &Tile { k, a, b, c, stride: width, add, bias: std::ptr::null(), relu: false }) };
+    unsafe { kernel(simd, &Tile { k, a, b, c, stride: width, add, bias: std::ptr::null(), relu: false, ahead }) };
 }
 
 /// Room for a tile that does not lie in one line, and for a vector past its end.
@@ -209,7 +217,17 @@ impl Block<'_> {
         assert!(bias.is_none_or(|bias| bias.len() >= rows), "a bias too short for {rows} rows");
         let kernel = Table::<S>::KERNELS[rows - 1][width / S::LANES - 1];
         let bias = bias.map_or(std::ptr::null(), <[f32]>::as_ptr);
-        let tile = Tile { k, a: a.as_ptr(), b: b.as_ptr(), c: spill.as_mut_ptr(), stride: width, add, bias, relu };
+        let tile = Tile {
+            k,
+            a: a.as_ptr(),
+            b: b.as_ptr(),
+            c: spill.as_mut_ptr(),
+            stride: width,
+            add,
+            bias,
+            relu,
+            ahead: [Ahead::stream(a, 1024, rows), Ahead::nothing()],
+        };
 
         if let Some(offset) = place.direct {
             let stride = self.places.row;
@@ -232,6 +250,84 @@ impl Block<'_> {
             true => simd.store(simd.load(&spill[at..]), cells),
             false => cells.iter_mut().zip(&spill[at..]).for_each(|(c, x)| *c = *x),
         });
+    }
+
+    /// Stores a tile whose rows are cells, `cells` of this block, and whose columns are rows of C, `rows`: transposed,
+    /// after what `epilogue` asks for. `tile` has a row of `width` for each lane of a vector.
+    #[inline(always)]
+    pub(super) fn store_transposed<S: Simd>(
+        &mut self,
+        simd: S,
+        cells: &Range<usize>,
+        rows: &Range<usize>,
+        tile: &[f32],
+        width: usize,
+        epilogue: &Epilogue<'_>,
+    ) {
+        assert!(self.rows.start <= rows.start && rows.end <= self.rows.end, "rows {rows:?} of {:?}", self.rows);
+        assert!(self.columns.start <= cells.start && cells.end <= self.columns.end, "{cells:?} of {:?}", self.columns);
+        assert!(cells.len() <= S::LANES, "{} cells in a vector", cells.len());
+        let mut lanes = [0; 16];
+        for (l, at) in lanes.iter_mut().enumerate().take(S::LANES) {
+            *at = l * width;
+        }
+        let zero = simd.splat(0.0);
+        let (offset, run) = self.places.locate(cells.start);
+        for first in (0..rows.len()).step_by(8) {
+            let eight = simd.load_columns(&tile[first..], &lanes);
+            for (c, &sum) in eight.iter().enumerate() {
+                if first + c >= rows.len() {
+                    break;
+                }
+                let row = rows.start + first + c;
+                let mut at = 0;
+                let (mut offset, mut run) = (offset, run);
+                let mut moved = [0.0; 16];
+                while at < cells.len() {
+                    let len = run.min(cells.len() - at);
+                    // SAFETY: `rows` and `cells` are this block's (above), and `locate` says that these `len` cells are
+                    // adjacent; the block alone holds them, and `&mut self` makes the borrow unique.
+                    let to =
+                        unsafe { std::slice::from_raw_parts_mut(self.data.add(row * self.places.row + offset), len) };
+                    let mut x = sum;
+                    if at > 0 {
+                        simd.store(sum, &mut moved);
+                        x = simd.load_partial(&moved[at..at + len], 0.0);
+                    }
+                    if epilogue.accumulate {
+                        x = simd.add(simd.load_partial(to, 0.0), x);
+                    }
+                    if let Some(bias) = epilogue.bias {
+                        x = simd.add(x, simd.splat(bias[row]));
+                    }
+                    if epilogue.relu {
+                        x = simd.max(zero, x);
+                    }
+                    simd.store_partial(x, to);
+                    at += len;
+                    if at < cells.len() {
+                        (offset, run) = self.places.locate(cells.start + at);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Memory of its cells.
+    pub(super) fn bytes(&self) -> usize {
+        self.rows.len() * self.columns.len() * size_of::<f32>()
+    }
+
+    /// Asks for `cells` of `rows`, which `store_transposed` will write.
+    #[inline(always)]
+    pub(super) fn prefetch<S: Simd>(&self, simd: S, cells: &Range<usize>, rows: &Range<usize>) {
+        let (first, _) = self.places.locate(cells.start);
+        let (last, _) = self.places.locate(cells.end - 1);
+        for row in rows.clone() {
+            let row = self.data.wrapping_add(row * self.places.row);
+            simd.prefetch_ptr(row.wrapping_add(first));
+            simd.prefetch_ptr(row.wrapping_add(last));
+        }
     }
 
     /// Calls `f(cells of C, their place in the spill buffer)` for all cells of a tile, at most a vector at a time and

@@ -114,6 +114,9 @@ impl Simd for Portable {
     fn prefetch_ptr(self, _: *const f32) {}
 
     #[inline(always)]
+    fn prefetch_far(self, _: *const f32) {}
+
+    #[inline(always)]
     fn add(self, a: f32x8, b: f32x8) -> f32x8 {
         a + b
     }

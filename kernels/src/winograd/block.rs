@@ -15,7 +15,7 @@ use super::{PackedWinograd, V};
 use crate::aligned::AlignedBuf;
 use crate::caches::Caches;
 use crate::conv2d::Activation;
-use crate::gemm::{Shape, Steps, multiply};
+use crate::gemm::{Ahead, Shape, Steps, multiply};
 use crate::geometry::Window;
 use crate::padded::Padded;
 use crate::simd::{Simd, SimdOp};
@@ -327,7 +327,15 @@ fn finish<S: Simd, const A: usize>(
                         for p in group.clone() {
                             let r = u[xi].panel_rows(p);
                             let c = &mut products[xi * stride + place(panel, r.start)..][..r.len() * width];
-                            multiply(simd, [r.len(), k.len(), width], u[xi].panel(&k, p), b, c, step > 0);
+                            multiply(
+                                simd,
+                                [r.len(), k.len(), width],
+                                u[xi].panel(&k, p),
+                                b,
+                                c,
+                                step > 0,
+                                [Ahead::stream(u[xi].panel(&k, p), 1024, r.len()), Ahead::nothing()],
+                            );
                         }
                     }
                 }
