@@ -54,6 +54,30 @@ fn two_hundred_sizes_leave_a_whole_screen() {
     terminal.ends_with(0);
 }
 
+/// As over a slow link: long after they were asked for, in pieces.
+#[test]
+fn late_replies_are_no_keys() {
+    let mut terminal = Stage::drawn().browse([80, 24], &[]);
+    let before = terminal.picture(24);
+    for part in [
+        &b"\x1bP1$r0;48;2;1;"[..],
+        b"2;3m\x1b",
+        b"\\",
+        b"\x1b[?2026;",
+        b"2$y",
+        b"\x1b]11;rgb:0000/00",
+        b"00/0000\x07",
+        b"\x1b[0n",
+    ] {
+        terminal.send(part);
+        terminal.watch(Duration::from_millis(60));
+    }
+    terminal.rest();
+    assert!(terminal.picture(24) == before, "a reply was taken for keys:\n{}", terminal.text());
+    terminal.send(b"q");
+    terminal.ends_with(0);
+}
+
 #[test]
 fn ten_thousand_keys_are_taken_and_then_it_quits() {
     let mut terminal = Stage::drawn().browse([120, 40], &[]);
@@ -66,17 +90,30 @@ fn ten_thousand_keys_are_taken_and_then_it_quits() {
 }
 
 #[test]
-fn after_a_flood_the_screen_is_whole_and_one_worker_is_left() {
-    let mut terminal = Stage::drawn().browse([120, 40], &[]);
+fn after_a_flood_the_screen_is_whole_one_worker_is_left_and_memory_is_bounded() {
+    // Thousands of projections of 600 kB each would not fit.
+    let config = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(&config, "cache_megabytes = 32\n").expect("it is written");
+    let mut terminal = Stage::drawn().browse([120, 40], &["--config", config.path().to_str().expect("letters")]);
     let threads = terminal.status("Threads");
+    let memory = |t: &Terminal| -> u64 {
+        t.status("VmRSS").split_whitespace().next().and_then(|n| n.parse().ok()).expect("kilobytes")
+    };
+    let before = memory(&terminal);
     let mut dice = Dice(13);
     let keys = b"hjklJK.,ab[]123";
-    let flood: Vec<u8> = (0..3_000).map(|_| keys[dice.below(keys.len() as u32) as usize]).collect();
-    terminal.send(&flood);
+    // In handfuls, so that much of it is computed.
+    for _ in 0..300 {
+        let handful: Vec<u8> = (0..10).map(|_| keys[dice.below(keys.len() as u32) as usize]).collect();
+        terminal.send(&handful);
+        terminal.watch(Duration::from_millis(15));
+    }
     terminal.send(b"1");
     terminal.shows(&["Layers", "Classes"]);
     nothing_is_left_over(&mut terminal);
     assert_eq!(terminal.status("Threads"), threads);
+    let grown = memory(&terminal).saturating_sub(before);
+    assert!(grown < 150_000, "{grown} kB more than before");
     terminal.send(b"q");
     terminal.ends_with(0);
 }

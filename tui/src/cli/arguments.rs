@@ -8,6 +8,7 @@ use switchback_core::Level;
 use switchback_core::session::{Algorithm, LinearWeights};
 
 use super::failure::Failure;
+use crate::color::ColorMode;
 
 /// Accepted before and after the command alike.
 #[derive(Clone, Debug, Args)]
@@ -120,6 +121,19 @@ pub(crate) enum Color {
     Ansi,
     /// Characters alone
     None,
+}
+
+impl Color {
+    /// The mode that is asked for by name.
+    pub(crate) fn named(self) -> Option<ColorMode> {
+        match self {
+            Color::Auto => None,
+            Color::Truecolor => Some(ColorMode::TrueColor),
+            Color::Indexed => Some(ColorMode::Ansi256),
+            Color::Ansi => Some(ColorMode::Ansi16),
+            Color::None => Some(ColorMode::None),
+        }
+    }
 }
 
 /// `--weights`

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::Outcome;
-use super::arguments::Color;
 use super::context::Context;
 use super::failure::Failure;
 use super::input::{self, Source, is_model};
@@ -111,13 +110,7 @@ fn browse(words: &[PathBuf], settings: &Settings, context: &Context) -> anyhow::
     {
         state.folder = folder.to_owned();
     }
-    let color = match context.options.color {
-        Color::Auto => config.color,
-        Color::Truecolor => Some(ColorMode::TrueColor),
-        Color::Indexed => Some(ColorMode::Ansi256),
-        Color::Ansi => Some(ColorMode::Ansi16),
-        Color::None => Some(ColorMode::None),
-    };
+    let color = context.options.color.named().or(config.color);
     let frames_per_second = settings.fps.unwrap_or(config.frames_per_second);
     let options = screen::Options { color, mouse: state.look.mouse, frames_per_second };
     let End { state, status, statistics } = app::run(context, Start { state, model: first, options })?;

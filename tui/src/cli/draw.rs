@@ -6,7 +6,6 @@ use switchback_core::projection::{Projection, Seed};
 use switchback_core::text::escape;
 use switchback_core::{NodeId, Tensor, Window};
 
-use super::arguments::Color;
 use super::context::Context;
 use super::input::Loaded;
 use super::model::Opened;
@@ -22,13 +21,8 @@ const MOST_UNITS: usize = 12;
 
 /// The colours to draw with on stdout; `None` where it is no terminal and nobody asked for colours by name.
 pub(crate) fn mode(context: &Context) -> Option<ColorMode> {
-    match context.options.color {
-        Color::Auto => terminal::stdout_is_terminal().then(|| terminal::detect(&terminal::Process)),
-        Color::Truecolor => Some(ColorMode::TrueColor),
-        Color::Indexed => Some(ColorMode::Ansi256),
-        Color::Ansi => Some(ColorMode::Ansi16),
-        Color::None => Some(ColorMode::None),
-    }
+    let of_terminal = || terminal::stdout_is_terminal().then(|| terminal::detect(&terminal::Process));
+    context.options.color.named().or_else(of_terminal)
 }
 
 /// The sheet for this terminal, where `below` lines follow it.

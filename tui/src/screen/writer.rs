@@ -157,30 +157,14 @@ impl Writer {
     }
 
     fn run(&self) -> std::io::Result<()> {
-        let mut shown = Shown::new();
-        let mut glyphs = Glyphs::new(ColorMode::None);
+        let mut next = Next::new();
         let mut last: Option<Instant> = None;
-        let mut out = Vec::new();
         let mut inside = self.lock();
         loop {
             if inside.closed {
                 return Ok(());
             }
-            let now = Instant::now();
-            let wait = match (&inside.queue.is_empty(), inside.held, &inside.frame) {
-                (false, false, _) => Ok(()),
-                (_, true, _) | (true, _, None) => Err(None),
-                (true, false, Some(_)) => {
-                    let paced = inside.pace.as_mut().map_or(Ok(()), |pace| pace.room(now));
-                    let early = last.map_or(Duration::ZERO, |at| (at + self.between).saturating_duration_since(now));
-                    match paced {
-                        Err(time) => Err(Some(time)),
-                        Ok(()) if !early.is_zero() => Err(Some(early)),
-                        Ok(()) => Ok(()),
-                    }
-                }
-            };
-            match wait {
+            match inside.ready(Instant::now(), last.map(|at| at + self.between)) {
                 Ok(()) => {}
                 Err(None) => {
                     inside = self.changed.wait(inside).unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -193,56 +177,105 @@ impl Writer {
                 }
             }
             inside.writing = true;
-            if let Some(bytes) = inside.queue.pop_front() {
-                drop(inside);
-                let result = self.tty.write(&bytes);
-                inside = self.lock();
-                inside.writing = false;
-                self.changed.notify_all();
-                result?;
-                continue;
-            }
-            let Some(drawn) = inside.frame.take() else { continue };
-            let [synchronized, forget] = [inside.synchronized, std::mem::take(&mut inside.forget)];
-            let asks = inside.pace.as_ref().is_some_and(Pace::asks);
+            let queued = inside.queue.pop_front();
+            let frame = if queued.is_none() { inside.frame.take() } else { None };
+            let marks = Marks {
+                synchronized: inside.synchronized,
+                asks: inside.pace.as_ref().is_some_and(Pace::asks),
+                whole: frame.is_some() && std::mem::take(&mut inside.forget),
+            };
             drop(inside);
-
-            if glyphs.mode() != drawn.mode {
-                glyphs = Glyphs::new(drawn.mode);
+            let bytes = match (&queued, frame) {
+                (Some(bytes), _) => &bytes[..],
+                (None, Some(frame)) => next.frame(&frame, marks),
+                (None, None) => &[],
+            };
+            let shows = queued.is_none() && !bytes.is_empty();
+            if shows
+                && marks.asks
+                && let Some(pace) = &mut self.lock().pace
+            {
+                // Before the write: the answer may come before it returns.
+                pace.sent(bytes.len(), Instant::now());
             }
-            if forget {
-                shown.forget();
+            let result = if bytes.is_empty() { Ok(()) } else { self.tty.write(bytes) };
+            if queued.is_none() {
+                last = Some(Instant::now());
             }
-            let cells = glyphs.of(&drawn.buffer);
-            let [columns, rows] = [drawn.buffer.area.width, drawn.buffer.area.height].map(usize::from);
-            out.clear();
-            let begin = if synchronized { "\x1b[?2026h" } else { "" };
-            out.extend_from_slice(begin.as_bytes());
-            shown.bring(&Frame { columns, rows, cells: &cells, cursor: drawn.cursor }, &mut out);
-            let empty = out.len() == begin.len();
-            if !empty {
-                if synchronized {
-                    out.extend_from_slice(b"\x1b[?2026l");
-                }
-                if asks {
-                    out.extend_from_slice(MARK.as_bytes());
-                    // Before the write: the answer may come before it returns.
-                    if let Some(pace) = &mut self.lock().pace {
-                        pace.sent(out.len(), Instant::now());
-                    }
-                }
-            }
-            let result = if empty { Ok(()) } else { self.tty.write(&out) };
-            last = Some(Instant::now());
             inside = self.lock();
             inside.writing = false;
-            if !empty {
+            if shows {
                 inside.statistics.sent += 1;
-                inside.statistics.bytes += out.len() as u64;
-                inside.statistics.last = out.len();
+                inside.statistics.bytes += bytes.len() as u64;
+                inside.statistics.last = bytes.len();
             }
             self.changed.notify_all();
             result?;
         }
+    }
+}
+
+impl Inside {
+    /// Whether something may be written now; else how long to wait at most, `None`: until something changes.
+    fn ready(&mut self, now: Instant, earliest: Option<Instant>) -> Result<(), Option<Duration>> {
+        if self.held {
+            return Err(None);
+        }
+        if !self.queue.is_empty() {
+            return Ok(());
+        }
+        if self.frame.is_none() {
+            return Err(None);
+        }
+        self.pace.as_mut().map_or(Ok(()), |pace| pace.room(now)).map_err(Some)?;
+        let early = earliest.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
+        if early.is_zero() { Ok(()) } else { Err(Some(early)) }
+    }
+}
+
+/// What stands around a frame.
+#[derive(Clone, Copy)]
+struct Marks {
+    synchronized: bool,
+    /// It ends with the question whether it is shown.
+    asks: bool,
+    /// What is on the screen is not counted on.
+    whole: bool,
+}
+
+/// The frame that is to be sent, as bytes.
+struct Next {
+    shown: Shown,
+    glyphs: Glyphs,
+    out: Vec<u8>,
+}
+
+impl Next {
+    fn new() -> Self {
+        Self { shown: Shown::new(), glyphs: Glyphs::new(ColorMode::None), out: Vec::new() }
+    }
+
+    /// What brings the screen from what was sent to `drawn`; nothing where they are the same.
+    fn frame(&mut self, drawn: &Drawn, marks: Marks) -> &[u8] {
+        if self.glyphs.mode() != drawn.mode {
+            self.glyphs = Glyphs::new(drawn.mode);
+        }
+        if marks.whole {
+            self.shown.forget();
+        }
+        let cells = self.glyphs.of(&drawn.buffer);
+        let [columns, rows] = [drawn.buffer.area.width, drawn.buffer.area.height].map(usize::from);
+        let [begin, end] = if marks.synchronized { ["\x1b[?2026h", "\x1b[?2026l"] } else { [""; 2] };
+        self.out.clear();
+        self.out.extend_from_slice(begin.as_bytes());
+        self.shown.bring(&Frame { columns, rows, cells: &cells, cursor: drawn.cursor }, &mut self.out);
+        if self.out.len() == begin.len() {
+            return &[];
+        }
+        self.out.extend_from_slice(end.as_bytes());
+        if marks.asks {
+            self.out.extend_from_slice(MARK.as_bytes());
+        }
+        &self.out
     }
 }

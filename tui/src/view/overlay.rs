@@ -7,7 +7,7 @@ use super::layout::Layout;
 use super::text;
 use crate::job::Listed;
 use crate::keys::TABLE;
-use crate::state::{Hit, Line, Overlay, State};
+use crate::state::{Hit, Line, Overlay, Picker, State};
 use crate::theme::Role;
 use crate::update::{command, overlays};
 
@@ -91,24 +91,7 @@ pub(super) fn draw(state: &State, buffer: &mut Buffer, layout: &Layout) {
     frame(state, buffer, area);
     let list = list_area(area);
     match overlay {
-        Overlay::Help { line, scroll } => {
-            prompt(state, buffer, area, "Keys", line, "type to search");
-            for (y, (keys, what, name)) in help_lines(state, &line.text).iter().skip(*scroll).enumerate() {
-                let y = y as u16;
-                if what.is_empty() {
-                    text::put(state, buffer, list, y, keys, Role::Focus);
-                    continue;
-                }
-                text::at(state, buffer, Rect { width: 15, ..list }, 1, y, keys, Role::Key);
-                let room = Rect { width: list.width.saturating_sub(text::width(name) + 1), ..list };
-                text::at(state, buffer, room, 16, y, what, Role::Text);
-                text::right(state, buffer, list, y, name, Role::Dim);
-                if y >= list.height {
-                    break;
-                }
-            }
-            foot(state, buffer, area, "↑ ↓ scroll · esc closes · names on the right are for : and the configuration");
-        }
+        Overlay::Help { line, scroll } => help(state, buffer, area, line, *scroll),
         Overlay::Palette { line, chosen } => {
             prompt(state, buffer, area, "Command", line, "type a name");
             let rows: Vec<Row> = command::completions(&line.text)
@@ -128,34 +111,57 @@ pub(super) fn draw(state: &State, buffer: &mut Buffer, layout: &Layout) {
             }
             foot(state, buffer, area, "enter goes there · n and N go on · esc closes");
         }
-        Overlay::Picker(picker) => {
-            let title = match picker.what {
-                Listed::Pictures => "Open pictures",
-                Listed::Models => "Open a model",
-            };
-            let folder = switchback_core::text::escape(&picker.folder.to_string_lossy()).into_owned();
-            prompt(state, buffer, area, title, &picker.line, &folder);
-            let rows: Vec<Row> = picker
-                .matches()
-                .into_iter()
-                .map(|i| {
-                    let entry = &picker.entries[i];
-                    let name = switchback_core::text::escape(&entry.name).into_owned();
-                    match entry.folder {
-                        true => (format!("{name}/"), String::new(), "folder".into()),
-                        false => (name, String::new(), crate::cli::table::bytes(entry.bytes)),
-                    }
-                })
-                .collect();
-            let none = if picker.waiting { "reading…" } else { "nothing to open here" };
-            if rows.is_empty() {
-                text::put(state, buffer, list, 0, none, Role::Dim);
-            }
-            rows_of(state, buffer, list, &rows, picker.chosen, list.width);
-            let all = if picker.what == Listed::Pictures { " · tab opens all" } else { "" };
-            foot(state, buffer, area, &format!("enter opens · ← the folder above{all} · esc closes"));
+        Overlay::Picker(picker) => pick(state, buffer, area, picker),
+    }
+}
+
+fn help(state: &State, buffer: &mut Buffer, area: Rect, line: &Line, scroll: usize) {
+    let list = list_area(area);
+    prompt(state, buffer, area, "Keys", line, "type to search");
+    for (y, (keys, what, name)) in help_lines(state, &line.text).iter().skip(scroll).enumerate() {
+        let y = y as u16;
+        if what.is_empty() {
+            text::put(state, buffer, list, y, keys, Role::Focus);
+            continue;
+        }
+        text::at(state, buffer, Rect { width: 15, ..list }, 1, y, keys, Role::Key);
+        let room = Rect { width: list.width.saturating_sub(text::width(name) + 1), ..list };
+        text::at(state, buffer, room, 16, y, what, Role::Text);
+        text::right(state, buffer, list, y, name, Role::Dim);
+        if y >= list.height {
+            break;
         }
     }
+    foot(state, buffer, area, "↑ ↓ scroll · esc closes · names on the right are for : and the configuration");
+}
+
+fn pick(state: &State, buffer: &mut Buffer, area: Rect, picker: &Picker) {
+    let list = list_area(area);
+    let title = match picker.what {
+        Listed::Pictures => "Open pictures",
+        Listed::Models => "Open a model",
+    };
+    let folder = switchback_core::text::escape(&picker.folder.to_string_lossy()).into_owned();
+    prompt(state, buffer, area, title, &picker.line, &folder);
+    let rows: Vec<Row> = picker
+        .matches()
+        .into_iter()
+        .map(|i| {
+            let entry = &picker.entries[i];
+            let name = switchback_core::text::escape(&entry.name).into_owned();
+            match entry.folder {
+                true => (format!("{name}/"), String::new(), "folder".into()),
+                false => (name, String::new(), crate::cli::table::bytes(entry.bytes)),
+            }
+        })
+        .collect();
+    let none = if picker.waiting { "reading…" } else { "nothing to open here" };
+    if rows.is_empty() {
+        text::put(state, buffer, list, 0, none, Role::Dim);
+    }
+    rows_of(state, buffer, list, &rows, picker.chosen, list.width);
+    let all = if picker.what == Listed::Pictures { " · tab opens all" } else { "" };
+    foot(state, buffer, area, &format!("enter opens · ← the folder above{all} · esc closes"));
 }
 
 fn found(state: &State, hit: Hit) -> Row {
