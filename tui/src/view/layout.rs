@@ -99,7 +99,12 @@ pub(crate) fn grid(area: Rect, count: usize, around: u16, aspect: f64) -> Vec<Re
         let scale = f64::from(width).min(f64::from(height.saturating_sub(around)) * aspect);
         (across, width, height, scale)
     };
-    let best = (1..=count).map(cell).max_by(|a, b| a.3.total_cmp(&b.3).then(a.0.cmp(&b.0))).expect("at least one");
+    // Of grids that show them equally large, the one with fewer places left over, then the wider one.
+    let left_over = |across: u16| across * count.div_ceil(across) - count;
+    let best = (1..=count)
+        .map(cell)
+        .max_by(|a, b| a.3.total_cmp(&b.3).then(left_over(b.0).cmp(&left_over(a.0))).then(a.0.cmp(&b.0)))
+        .expect("at least one");
     let (across, width, height, _) = best;
     (0..count)
         .map(|i| Rect::new(area.x + i % across * (width + GAP), area.y + i / across * height, width, height))
@@ -135,6 +140,12 @@ mod tests {
             let cells = grid(area, count, 2, 2.0);
             assert_eq!(cells.len(), count);
             assert!(cells.iter().all(|c| area.intersection(*c) == *c), "{count}: {cells:?}");
+        }
+        // Two by two, where three and one would be no larger.
+        let four = grid(Rect::new(0, 0, 164, 54), 4, 2, 2.0);
+        assert_eq!((four[1].y, four[2].x, four[2].y), (0, 0, 27));
+        for cells in four.windows(2) {
+            assert!(!cells[0].intersects(cells[1]));
         }
     }
 }
