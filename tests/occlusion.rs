@@ -8,11 +8,14 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use switchback_core::architecture::{Name, build};
+use switchback_core::network::{Layer, Network, NodeSpec};
 use switchback_core::occlusion::{
     ADAPTIVE, Cover, Fill, Heatmap, Method, Settings, occlude, occlude_by, occlude_in_stages, occlude_or_keep,
 };
 use switchback_core::session::{Algorithm, Options, Session};
-use switchback_core::{Cpu, Error, Model, Tensor};
+use switchback_core::weights::WeightStore;
+use switchback_core::weights::mmap::Bytes;
+use switchback_core::{Cpu, Error, Geometry, Model, Shape, Tensor};
 use switchback_testdata::golden::{Golden, NAMES, sessions};
 
 fn settings(golden: &Golden) -> Settings {
@@ -166,16 +169,70 @@ fn both(session: &Session, input: &Tensor, settings: &Settings) -> ([Heatmap; 2]
     (maps, apart.probability, apart.activity)
 }
 
+/// AlexNet as first published (Krizhevsky et al. 2012), on one card: groups, LRN, and a short end.
+fn grouped_alexnet() -> Model {
+    let mut weights = WeightStore::new();
+    let mut state = 11u64;
+    let mut random = |weights: &mut WeightStore, name: &str, dims: &[usize]| {
+        let scale = (6.0 / dims[1..].iter().product::<usize>() as f32).sqrt();
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            scale * ((state >> 40) as f32 / (1u64 << 23) as f32 - 1.0)
+        };
+        let numbers: Vec<f32> = (0..dims.iter().product()).map(|_| next()).collect();
+        weights.add_f32(name, dims, &numbers)
+    };
+    let mut layers = vec![("input".to_owned(), Layer::Input { shape: Shape::new(3, 227, 227) })];
+    let pool = || Layer::MaxPool2d { geometry: Geometry::square(3, 2, 0), ceil: false };
+    let convs = [
+        (3, 96, 11, 4, 0, 1),
+        (96, 256, 5, 1, 2, 2),
+        (256, 384, 3, 1, 1, 1),
+        (384, 384, 3, 1, 1, 2),
+        (384, 256, 3, 1, 1, 2),
+    ];
+    for (i, (ins, outs, kernel, stride, pad, groups)) in convs.into_iter().enumerate() {
+        let weight = random(&mut weights, &format!("conv{i}.weight"), &[outs, ins / groups, kernel, kernel]);
+        let geometry = Geometry::square(kernel, stride, pad);
+        layers.push((format!("conv{i}"), Layer::Conv2d { geometry, out_channels: outs, groups, weight, bias: None }));
+        layers.push((format!("relu{i}"), Layer::Relu));
+        if i < 2 {
+            layers.push((format!("norm{i}"), Layer::Lrn { size: 5, alpha: 1e-4, beta: 0.75, k: 1.0 }));
+        }
+        if matches!(i, 0 | 1 | 4) {
+            layers.push((format!("pool{i}"), pool()));
+        }
+    }
+    layers.push(("flat".into(), Layer::Flatten));
+    for (i, (ins, outputs)) in [(9216, 512), (512, 100)].into_iter().enumerate() {
+        let weight = random(&mut weights, &format!("fc{i}.weight"), &[outputs, ins]);
+        layers.push((format!("fc{i}"), Layer::Linear { outputs, transposed: true, weight, bias: None }));
+        layers.push((format!("end{i}"), if i == 0 { Layer::Relu } else { Layer::Softmax { flat: true } }));
+    }
+    let last = layers.len() - 1;
+    let node = |(i, (name, layer)): (usize, (String, Layer))| NodeSpec {
+        name,
+        layer,
+        inputs: i.checked_sub(1).into_iter().collect(),
+    };
+    let network =
+        Network::new(layers.into_iter().enumerate().map(node).collect(), vec![last]).expect("a sound network");
+    let (path, bytes) = ("grouped".into(), Bytes::owned(Vec::new()));
+    Model { network, weights, preprocess: None, labels: None, path, bytes, format: "safetensors" }
+}
+
 #[test]
 fn windows_give_what_full_passes_give() {
-    for name in [Name::AlexNet, Name::ZfNet, Name::ResNet18, Name::GoogLeNet, Name::SqueezeNet11] {
-        let model = Arc::new(build(name, 7));
+    let names = [Name::AlexNet, Name::ZfNet, Name::ResNet18, Name::GoogLeNet, Name::SqueezeNet11];
+    let known = names.map(|name| (name.to_string(), build(name, 7)));
+    for (name, model) in known.into_iter().chain([("grouped AlexNet".into(), grouped_alexnet())]) {
+        let model = Arc::new(model);
         // With im2col up to the last spatial map bit for bit, whose sums are then equal but for the order of adding.
         for (algorithm, tolerance) in [(Algorithm::Im2col, 1e-6), (Algorithm::Auto, 1e-5)] {
             let options = Options { algorithm, ..Options::default() };
             let session = Session::with(Arc::clone(&model), Cpu::new(2), options).expect("a session");
             let fill = Fill::Constant(vec![0.5, -0.25, 0.0]);
-            let classes = vec![0, 999];
+            let classes = vec![0, 99];
             let settings = Settings {
                 size: 32,
                 cover: Cover::Square,

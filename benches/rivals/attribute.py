@@ -1,13 +1,15 @@
 """Projection and occlusion beside Captum: time and equality, on AlexNet, ZFNet and VGG-16 with random weights.
 
-    python attribute.py MODELS SWITCHBACK NETWORK THREADS STRIDE ROUNDS      prints one JSON object
+    python attribute.py MODELS SWITCHBACK NETWORK THREADS STRIDE PART ROUNDS      prints one JSON object
 
 Projection: one unit of the last rectifier before the last pooling, Captum's `NeuronDeconvolution` against `switchback project
---rule deconv --lrn jacobian --seed-value one` (Captum differentiates LRN and seeds with 1). Ours is the whole command, from start
-to written file. Captum's is the call alone, its libraries and the model long loaded, and once more a whole program like ours.
+--rule deconv --lrn jacobian --seed-value one` (Captum differentiates LRN and seeds with 1). Call against call: Captum's with the
+model long loaded; ours is the traced run and the walk of `switchback bench project`, in the same rounds, and the walk alone is what
+each further unit of the picture takes. Whole program against whole program: from start to written file.
 
-Occlusion: a 32×32 square of zeros in steps of STRIDE. Captum's map gives each pixel the mean, over the squares that cover it, of how
-much the probability falls; the same is made of our `--json` numbers and compared.
+Occlusion: a 32×32 square of zeros in steps of STRIDE; ours is the whole command. Captum runs at every PART-th step, and its time is
+scaled to all positions; the best of its batch sizes counts. Its map gives each pixel the mean, over the squares that cover it, of
+how much the probability falls; the same is made of our `--json` numbers at Captum's positions and compared.
 """
 
 import json
@@ -57,8 +59,8 @@ class Case:
         self.net = as_module(name)
         self.x = torch.from_numpy(np.load(self.input))
 
-    def ours(self, command, *options):
-        run = [self.program, command, "-m", self.model, self.input, "--threads", self.threads, *options]
+    def ours(self, *words):
+        run = [self.program, *words, "-m", self.model, "--threads", self.threads]
         done = subprocess.run(list(map(str, run)), capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(done.stderr.strip())
@@ -84,13 +86,18 @@ class Case:
             saved, copy = Path(scratch) / "net.pt", Path(scratch) / "captum.npy"
             torch.save(self.net, saved)
             whole = [sys.executable, "-W", "ignore", "-c", WHOLE, self.threads, saved, self.input, layer, c, y, x, copy]
-            times = {"captum": [], "captum-whole": [], "ours": []}
+            times = {"captum": [], "captum-whole": [], "ours-whole": [], "trace": [], "unit": []}
             for _ in range(rounds):
                 run = lambda: subprocess.run(list(map(str, whole)), check=True, cwd=Path(__file__).parent)
                 times["captum-whole"].append(timed(run)[1])
                 theirs, ms = timed(lambda: deconv.attribute(self.x, (c, y, x)))
                 times["captum"].append(ms)
-                times["ours"].append(timed(lambda: self.ours("project", *options))[1])
+                times["ours-whole"].append(timed(lambda: self.ours("project", self.input, *options))[1])
+                bench = json.loads(self.ours("bench", "project", "-l", layer, "--seconds", 0.3, "--json"))
+                for run in bench["runs"]:
+                    key = {"traced run": "trace", "one unit": "unit"}.get(run["what"])
+                    if key:
+                        times[key].append(run["milliseconds"]["median"])
             mine = np.load(file)
         theirs = theirs.detach().numpy()[0]
         if mine.shape != theirs.shape:
@@ -98,18 +105,29 @@ class Case:
         return {"layer": layer, "unit": [c, y, x], "ms": {k: statistics.median(v) for k, v in times.items()},
                 "error": relative(mine, theirs)}
 
-    def occlusion(self, stride, per_eval):
+    def occlusion(self, stride, part, per_eval):
         with torch.inference_mode():
             label = int(self.net(self.x).argmax())
         forward = torch.nn.Sequential(self.net, torch.nn.Softmax(1))
-        result = {"captum": {}}
+        sweep = lambda step: self.ours("occlude", self.input, "--class", label, "--size", SQUARE, "--stride", step, "--json")
+        text, ours = timed(lambda: sweep(stride))
+        whole = json.loads(text)
+        positions = whole["rows"] * whole["columns"]
+        coarse = json.loads(sweep(stride * part)) if part > 1 else whole
+        few = coarse["rows"] * coarse["columns"]
+        captum = {}
         for each in per_eval:
             with torch.inference_mode():
                 theirs, ms = timed(lambda: Occlusion(forward).attribute(
-                    self.x, (3, SQUARE, SQUARE), (3, stride, stride), 0, target=label, perturbations_per_eval=each))
-            result["captum"][each] = ms
-        text, ms = timed(lambda: self.ours("occlude", "--class", label, "--size", SQUARE, "--stride", stride, "--json"))
-        answer = json.loads(text)
+                    self.x, (3, SQUARE, SQUARE), (3, stride * part, stride * part), 0, target=label, perturbations_per_eval=each))
+            captum[each] = ms * positions / few
+        return {"positions": positions, "captum_positions": few, "captum": captum, "ours": ours, "ours_inside": whole["seconds"] * 1e3,
+                "peak_memory_bytes": whole["peak_memory_bytes"],
+                "error": relative(self.fall(coarse, stride * part), theirs.numpy()[0, 0])}
+
+    @staticmethod
+    def fall(answer, stride):
+        """Each pixel's mean fall, as Captum has it."""
         falls = answer["baseline"]["probability"] - np.array(answer["probability"])
         sums, counts = np.zeros((SIDE, SIDE)), np.zeros((SIDE, SIDE))
         for i in range(answer["rows"]):
@@ -117,17 +135,14 @@ class Case:
                 square = np.s_[i * stride:i * stride + SQUARE, j * stride:j * stride + SQUARE]
                 sums[square] += falls[i, j]
                 counts[square] += 1
-        mine = sums / np.maximum(counts, 1)
-        result.update(positions=answer["rows"] * answer["columns"], ours=ms, ours_inside=answer["seconds"] * 1e3,
-                      error=relative(mine, theirs.numpy()[0, 0]))
-        return result
+        return sums / np.maximum(counts, 1)
 
 
-def main(models, program, name, threads, stride, rounds):
+def main(models, program, name, threads, stride, part, rounds):
     case = Case(models, program, name, int(threads))
-    per_eval = [8] if name == "vgg16" else [1, 8, 32]
+    per_eval = [1, 8] if name == "vgg16" else [1, 8, 32]
     print(json.dumps({"name": name, "threads": int(threads), "projection": case.projection(int(rounds)),
-                      "occlusion": case.occlusion(int(stride), per_eval)}))
+                      "occlusion": case.occlusion(int(stride), int(part), per_eval)}))
 
 
 if __name__ == "__main__":

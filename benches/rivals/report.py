@@ -7,7 +7,6 @@ from pathlib import Path
 
 TITLES = {"ours": "Switchback", "ours-f16": "Switchback f16", "ort": "ONNX Runtime", "openvino": "OpenVINO", "ncnn": "ncnn",
           "torch": "PyTorch", "torch-cl": "PyTorch channels last", "torch-compile": "torch.compile", "tract": "tract", "rten": "rten"}
-BEGIN, END = "<!-- rivals: written by benches/rivals/run.py -->", "<!-- rivals: end -->"
 
 
 def machine():
@@ -101,27 +100,53 @@ def products(rows):
     return "\n".join(text).rstrip()
 
 
-def attributions(rows):
-    """Projection and occlusion beside Captum."""
-    heads = ["projection, ours / Captum, whole programs", "ours ms", "Captum ms", "its call alone ms", "relative L2",
-             "occlusion, ours / Captum", "positions", "ours s", "Captum s", "relative L2"]
-    text = ["**Projection and occlusion beside Captum**", "",
-            "| network, threads | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
+def projections(rows):
+    heads = ["trace and one unit, ours / Captum", "ours ms", "Captum ms", "each further unit ms", "whole programs, ours / Captum",
+             "ours ms", "Captum ms", "relative L2"]
+    text = ["| projection; network, threads | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
     for r in rows:
-        p, o = r["projection"], r["occlusion"]
-        ours, whole, call, captum = p["ms"]["ours"], p["ms"]["captum-whole"], p["ms"]["captum"], min(o["captum"].values())
-        cells = [f"**{ours / whole:.2f}**", number(ours), number(whole), number(call), f"{p['error']:.1e}",
-                 f"**{o['ours'] / captum:.2f}**", str(o["positions"]), f"{o['ours'] / 1e3:.2f}", f"{captum / 1e3:.2f}", f"{o['error']:.1e}"]
+        ms, error = r["projection"]["ms"], r["projection"]["error"]
+        one = ms["trace"] + ms["unit"]
+        cells = [f"**{one / ms['captum']:.2f}**", number(one), number(ms["captum"]), number(ms["unit"]),
+                 f"**{ms['ours-whole'] / ms['captum-whole']:.2f}**", number(ms["ours-whole"]), number(ms["captum-whole"]), f"{error:.1e}"]
         text.append(f"| {r['name']}, {r['threads']} | " + " | ".join(cells) + " |")
     return "\n".join(text)
 
 
+def occlusions(rows):
+    heads = ["ours / Captum", "ours s", "Captum s", "its best batch", "positions", "peak memory", "relative L2"]
+    text = ["| occlusion; network, threads | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
+    for r in rows:
+        o = r["occlusion"]
+        batch, captum = min(o["captum"].items(), key=lambda item: item[1])
+        part = f" ({o['captum_positions']} of them, scaled)" if o["captum_positions"] < o["positions"] else ""
+        cells = [f"**1/{captum / o['ours']:.1f}**", f"{o['ours'] / 1e3:.2f}", f"{captum / 1e3:.2f}{part}", str(batch), str(o["positions"]),
+                 f"{o['peak_memory_bytes'] / 2**20:.0f} MiB", f"{o['error']:.1e}"]
+        text.append(f"| {r['name']}, {r['threads']} | " + " | ".join(cells) + " |")
+    return "\n".join(text)
+
+
+def head(raw, more=()):
+    return "\n".join([f"{raw['date']}; {raw['machine']}.", *more])
+
+
+def blocks(raw):
+    """What stands between marks, by name: long for benches/README.md, short for README.md. Only what was measured."""
+    versions = f"{raw['versions']}.\nf32, 224×224, random weights; the median of {raw['rounds']} rounds in turn."
+    found = {}
+    if raw.get("networks"):
+        tables = [networks(raw["networks"])] + ([products(raw["products"])] if raw.get("products") else [])
+        long = "\n\n".join([head(raw, [versions + " Below 1 Switchback is faster."]), *(t.rstrip() for t in tables)])
+        found["rivals"] = (long, short(raw))
+    if raw.get("attribute"):
+        tables = "\n\n".join([projections(raw["attribute"]), occlusions(raw["attribute"])])
+        found["captum"] = (head(raw, [versions]) + "\n\n" + tables, head(raw) + "\n\n" + tables)
+    return found
+
+
 def full(raw):
-    """What benches/README.md shows."""
-    head = (f"{raw['date']}; {raw['machine']}.\n{raw['versions']}.\nf32, 224×224, random weights; "
-            f"the median of {raw['rounds']} rounds in turn. Below 1 Switchback is faster.")
-    kinds = (("networks", networks), ("products", products), ("attribute", attributions))
-    return "\n\n".join([head] + [table(raw[key]).rstrip() for key, table in kinds if raw.get(key)])
+    """Everything that was measured."""
+    return "\n\n".join([long for long, _ in blocks(raw).values()] + ([products(raw["products"])] if "networks" not in raw and raw.get("products") else []))
 
 
 def short(raw):
@@ -148,9 +173,10 @@ def today():
     return datetime.date.today().isoformat()
 
 
-def insert(file, text):
-    """Between the two marks of `file`."""
+def insert(file, block, text):
+    """Between the two marks of `block` in `file`."""
+    begin, end = f"<!-- {block}: written by benches/rivals/run.py -->", f"<!-- {block}: end -->"
     old = Path(file).read_text()
-    assert BEGIN in old and END in old, f"{file} has no place for the tables"
-    head, tail = old.split(BEGIN)[0], old.split(END, 1)[1]
-    Path(file).write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}")
+    assert begin in old and end in old, f"{file} has no place for the tables of {block}"
+    before, after = old.split(begin)[0], old.split(end, 1)[1]
+    Path(file).write_text(f"{before}{begin}\n{text}\n{end}{after}")

@@ -243,15 +243,13 @@ fn project_on(
     if settings.seed_one {
         values.fill(1.0);
     }
-    let walk = walk::Walk { cpu, session, trace, n, settings };
+    let walk = walk::Walk { cpu, session, trace, n, settings, extent };
     let field = receptive::windows(network, layer, window);
-    let tensor = match extent {
-        Extent::Field => walk.run(layer, channel, (window, &values), &field)?,
-        Extent::Whole => {
-            let all: Vec<Window> = network.nodes().iter().map(|node| Window::full(node.shape.size())).collect();
-            walk.run(layer, channel, (window, &values), &all)?
-        }
+    let all: Vec<Window> = match extent {
+        Extent::Field => field.clone(),
+        Extent::Whole => network.nodes().iter().map(|node| Window::full(node.shape.size())).collect(),
     };
+    let tensor = cpu.threads.inside(|| walk.run(layer, channel, (window, &values), &all))?;
     let window = field[0];
     Ok(Projection { layer, seed, activation, window, tensor })
 }

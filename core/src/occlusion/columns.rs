@@ -10,7 +10,7 @@
 use switchback_kernels::conv2d::Activation;
 use switchback_kernels::gemm::{Matrix, MatrixMut, PackedA, gemm_packed};
 use switchback_kernels::linear::{self, Linear};
-use switchback_kernels::{Cpu, Weights, Window};
+use switchback_kernels::{Cpu, Dtype, Weights, Window};
 
 use super::clean::Clean;
 use super::patch::{Frame, Patch, Patches, gather};
@@ -87,11 +87,24 @@ fn add_changes(cpu: &Cpu, linear: &Linear, weights: Weights<'_>, (clean, vectors
 fn turn(linear: &Linear, weights: Weights<'_>, first: usize, changed: &[usize], (rows, count): (&mut [f32], usize)) {
     // Outputs that fill a cache line together.
     const TOGETHER: usize = 16;
+    let changed = &changed[..rows.len() / count];
+    let adjacent = changed.windows(2).all(|pair| pair[0] + 1 == pair[1]);
+    let mut lines = [[0.0; TURNED]; TOGETHER];
     for from in (0..count).step_by(TOGETHER) {
-        for (row, &i) in rows.chunks_exact_mut(count).zip(changed) {
-            for (o, weight) in row[from..count.min(from + TOGETHER)].iter_mut().enumerate() {
-                *weight = weights.get(linear.index(first + from + o, i));
+        let to = count.min(from + TOGETHER);
+        for (o, line) in (first + from..first + to).zip(&mut lines) {
+            if linear.transposed && adjacent && weights.dtype() == Dtype::F32 {
+                let start = linear.index(o, changed[0]);
+                let bytes = weights.range(start, start + changed.len()).bytes();
+                for (weight, bytes) in line.iter_mut().zip(bytes.as_chunks().0) {
+                    *weight = f32::from_le_bytes(*bytes);
+                }
+            } else {
+                line.iter_mut().zip(changed).for_each(|(weight, &i)| *weight = weights.get(linear.index(o, i)));
             }
+        }
+        for (k, row) in rows.chunks_exact_mut(count).enumerate() {
+            row[from..to].iter_mut().zip(&lines).for_each(|(weight, line)| *weight = line[k]);
         }
     }
 }

@@ -134,7 +134,8 @@ impl<'a> Incremental<'a> {
         self.most = self.most.max(corners.len() as u64);
         let mut pool = Pool::default();
         let mut spread = Spread::resume(clean, session.cpu(), carried, activity, &mut pool);
-        spread.run(clean.cut..clean.steps.len()).map_err(|e| e.in_model(&session.model().path))?;
+        let last = clean.cut..clean.steps.len();
+        session.cpu().threads.inside(|| spread.run(last)).map_err(|e| e.in_model(&session.model().path))?;
         let mut answers = Vec::with_capacity(corners.len());
         for (s, &corner) in corners.iter().enumerate() {
             let scores = spread.numbers(network.scores(), s);

@@ -1,14 +1,14 @@
 //! The walk back: every node's signal is a window of all its channels, handed from consumers to inputs.
 
 use switchback_kernels::conv_transpose2d::conv_transpose2d;
-use switchback_kernels::conv2d::{Activation, conv2d};
+use switchback_kernels::conv2d::{Activation, Conv2d, conv2d};
 use switchback_kernels::linear::linear_backward;
 use switchback_kernels::lrn::lrn_backward;
 use switchback_kernels::pointwise::{Rectifier, add_assign, affine, rectify};
 use switchback_kernels::unpool2d::unpool2d;
-use switchback_kernels::{Cpu, Maps, MapsMut, Window, avg_pool2d::avg_pool2d_backward};
+use switchback_kernels::{Cpu, Geometry, Maps, MapsMut, Window, avg_pool2d::avg_pool2d_backward};
 
-use super::{LrnRule, Rule, Settings};
+use super::{Extent, LrnRule, Rule, Settings};
 use crate::error::Result;
 use crate::network::{Layer, Network, NodeId};
 use crate::session::{Session, packed};
@@ -23,6 +23,7 @@ pub(super) struct Walk<'a> {
     /// Which picture of the trace.
     pub(super) n: usize,
     pub(super) settings: &'a Settings,
+    pub(super) extent: Extent,
 }
 
 /// What arrives at a node: `channels × window`, zero outside.
@@ -43,6 +44,52 @@ impl Signal {
 
     fn maps_mut(&mut self) -> MapsMut<'_> {
         MapsMut::windowed(&mut self.data, 1, self.shape.c, self.shape.size(), self.window)
+    }
+
+    /// Without the rows and columns at its borders that are zero; `None` where all is.
+    fn shrunk(self) -> Option<Self> {
+        let maps = self.maps();
+        let mut w = self.window;
+        let row = |w: &Window, y: usize| {
+            let zeros = |c| maps.row(0, c, y)[w.x0 - self.window.x0..][..w.width()].iter().all(|&x| x == 0.0);
+            (0..self.shape.c).all(zeros)
+        };
+        let column = |w: &Window, x: usize| {
+            let zeros = |c| (w.y0..w.y1).all(|y| maps.row(0, c, y)[x - self.window.x0] == 0.0);
+            (0..self.shape.c).all(zeros)
+        };
+        while w.y0 < w.y1 && row(&w, w.y0) {
+            w.y0 += 1;
+        }
+        if w.is_empty() {
+            return None;
+        }
+        while row(&w, w.y1 - 1) {
+            w.y1 -= 1;
+        }
+        while column(&w, w.x0) {
+            w.x0 += 1;
+        }
+        while column(&w, w.x1 - 1) {
+            w.x1 -= 1;
+        }
+        if w == self.window {
+            return Some(self);
+        }
+        let mut data = Vec::with_capacity(self.shape.c * w.area());
+        for c in 0..self.shape.c {
+            for y in w.y0..w.y1 {
+                data.extend_from_slice(&maps.row(0, c, y)[w.x0 - self.window.x0..][..w.width()]);
+            }
+        }
+        Some(Self { shape: self.shape, window: w, data })
+    }
+
+    /// Channel and value of the one number that is not zero, where the window is one cell and there is only one.
+    fn lone(&self) -> Option<(usize, f32)> {
+        let mut some = self.data.iter().enumerate().filter(|(_, x)| **x != 0.0);
+        let (channel, &value) = some.next().filter(|_| self.window.area() == 1)?;
+        some.next().is_none().then_some((channel, value))
     }
 }
 
@@ -66,7 +113,12 @@ impl Walk<'_> {
         }
         signals[layer] = Some(seed);
         for id in (1..=layer).rev() {
-            if let Some(signal) = signals[id].take() {
+            let signal = match self.extent {
+                // Unpooled signals are zero at most places.
+                Extent::Field => signals[id].take().and_then(Signal::shrunk),
+                Extent::Whole => signals[id].take(),
+            };
+            if let Some(signal) = signal {
                 for (input, below) in self.back(id, signal, windows)? {
                     match &mut signals[input] {
                         Some(sum) => add_assign(self.cpu, below.maps(), sum.maps_mut()),
@@ -110,8 +162,14 @@ impl Walk<'_> {
             Layer::Input { .. } => return Ok(Vec::new()),
             Layer::Conv2d { .. } => {
                 let mut below = blank();
-                let (conv, filters) = (packed::conv(self.network(), id), packed.conv_transpose2d(id)?);
-                conv_transpose2d(self.cpu, &conv, filters, None, signal.maps(), below.maps_mut());
+                let conv = packed::conv(self.network(), id);
+                match signal.lone() {
+                    Some(unit) => self.spread(id, &conv, (signal.window, unit), &mut below),
+                    None => {
+                        let filters = packed.conv_transpose2d(id)?;
+                        conv_transpose2d(self.cpu, &conv, filters, None, signal.maps(), below.maps_mut());
+                    }
+                }
                 below
             }
             Layer::ConvTranspose2d { .. } => {
@@ -215,6 +273,31 @@ impl Walk<'_> {
         };
         signal = below;
         Ok(cover(vec![(input, signal)], windows))
+    }
+
+    /// A convolution's way back from one unit: its filter, times its value. The same bits as the sum over all units.
+    fn spread(&self, id: NodeId, conv: &Conv2d, (cell, (o, value)): (Window, (usize, f32)), below: &mut Signal) {
+        let Layer::Conv2d { weight, .. } = self.network().node(id).layer else { unreachable!("asked of convolutions") };
+        let weights = self.session.packed().view(weight);
+        let Geometry { kernel: [kh, kw], stride, dilation, pads, .. } = conv.geometry;
+        let (ins, outs) = (conv.in_channels / conv.groups, conv.out_channels / conv.groups);
+        let window = below.window;
+        // Where in the window a tap lands, if it does.
+        let land = |at: usize, tap: usize, axis: usize, pad: usize, range: [usize; 2]| {
+            let place = (at * stride[axis] + tap * dilation[axis]).checked_sub(pad)?;
+            (range[0]..range[1]).contains(&place).then(|| place - range[0])
+        };
+        for i in 0..ins {
+            let c = o / outs * ins + i;
+            for (ky, kx) in (0..kh).flat_map(|ky| (0..kw).map(move |kx| (ky, kx))) {
+                let y = land(cell.y0, ky, 0, pads[0], [window.y0, window.y1]);
+                let x = land(cell.x0, kx, 1, pads[1], [window.x0, window.x1]);
+                if let (Some(y), Some(x)) = (y, x) {
+                    let weight = weights.get(((o * ins + i) * kh + ky) * kw + kx);
+                    below.data[(c * window.height() + y) * window.width() + x] = value * weight;
+                }
+            }
+        }
     }
 
     /// The signal past a rectifier that let values strictly between `bounds` through and multiplied others by `slope`.
