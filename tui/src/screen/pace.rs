@@ -89,9 +89,56 @@ impl Pace {
     }
 }
 
+/// So many frames may follow each other at once after a rest: what a key changes, and what was computed for it.
+const BURST: u32 = 2;
+
+/// Frames a second: on average no more than asked for.
+#[derive(Debug)]
+pub(crate) struct Rate {
+    between: Duration,
+    /// When the next frame would go, were all evenly spaced.
+    due: Instant,
+}
+
+impl Rate {
+    /// One frame each `between`.
+    pub(crate) fn new(between: Duration, now: Instant) -> Self {
+        Self { between, due: now }
+    }
+
+    /// Whether a frame may go, else how long to wait.
+    pub(crate) fn room(&self, now: Instant) -> Result<(), Duration> {
+        let early = self.due.saturating_duration_since(now).saturating_sub(BURST * self.between);
+        if early.is_zero() { Ok(()) } else { Err(early) }
+    }
+
+    /// A frame went.
+    pub(crate) fn sent(&mut self, now: Instant) {
+        self.due = self.due.max(now) + self.between;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn frames_come_at_their_rate_and_after_a_rest_at_once() {
+        let start = Instant::now();
+        let mut rate = Rate::new(Duration::from_millis(100), start);
+        let mut times = Vec::new();
+        for now in 0..2000 {
+            if rate.room(at(start, now)).is_ok() {
+                rate.sent(at(start, now));
+                times.push(now);
+            }
+        }
+        assert_eq!(times[..5], [0, 1, 2, 100, 200]);
+        assert_eq!(times.len(), 22);
+        assert_eq!(rate.room(at(start, 2000)), Ok(()));
+        rate.sent(at(start, 2000));
+        assert_eq!(rate.room(at(start, 2010)), Err(Duration::from_millis(90)));
+    }
 
     fn at(start: Instant, milliseconds: u64) -> Instant {
         start + Duration::from_millis(milliseconds)

@@ -15,7 +15,7 @@ use ratatui::buffer::Buffer;
 
 use super::encode::{Frame, Shown};
 use super::glyphs::Glyphs;
-use super::pace::Pace;
+use super::pace::{Pace, Rate};
 use super::tty::Tty;
 use crate::color::ColorMode;
 use crate::probe::MARK;
@@ -158,13 +158,13 @@ impl Writer {
 
     fn run(&self) -> std::io::Result<()> {
         let mut next = Next::new();
-        let mut last: Option<Instant> = None;
+        let mut rate = Rate::new(self.between, Instant::now());
         let mut inside = self.lock();
         loop {
             if inside.closed {
                 return Ok(());
             }
-            match inside.ready(Instant::now(), last.map(|at| at + self.between)) {
+            match inside.ready(Instant::now(), &rate) {
                 Ok(()) => {}
                 Err(None) => {
                     inside = self.changed.wait(inside).unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -199,8 +199,8 @@ impl Writer {
                 pace.sent(bytes.len(), Instant::now());
             }
             let result = if bytes.is_empty() { Ok(()) } else { self.tty.write(bytes) };
-            if queued.is_none() {
-                last = Some(Instant::now());
+            if shows {
+                rate.sent(Instant::now());
             }
             inside = self.lock();
             inside.writing = false;
@@ -217,7 +217,7 @@ impl Writer {
 
 impl Inside {
     /// Whether something may be written now; else how long to wait at most, `None`: until something changes.
-    fn ready(&mut self, now: Instant, earliest: Option<Instant>) -> Result<(), Option<Duration>> {
+    fn ready(&mut self, now: Instant, rate: &Rate) -> Result<(), Option<Duration>> {
         if self.held {
             return Err(None);
         }
@@ -228,8 +228,7 @@ impl Inside {
             return Err(None);
         }
         self.pace.as_mut().map_or(Ok(()), |pace| pace.room(now)).map_err(Some)?;
-        let early = earliest.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
-        if early.is_zero() { Ok(()) } else { Err(Some(early)) }
+        rate.room(now).map_err(Some)
     }
 }
 
