@@ -18,6 +18,7 @@ use crate::receptive;
 use crate::session::Session;
 use crate::tensor::Tensor;
 use crate::trace::{Keep, Trace};
+use walk::Walk;
 
 /// What happens to the signal at a ReLU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -143,7 +144,8 @@ pub fn project(
     seed: Seed,
     settings: &Settings,
 ) -> Result<Projection> {
-    project_on(session.cpu(), session, trace, n, layer, seed, settings, Extent::Field)
+    let extent = Extent::Field;
+    project_on(&Walk { cpu: session.cpu(), session, trace, n, settings, extent }, layer, seed)
 }
 
 /// [`project`] over whole maps, as if every unit of every layer could matter: the oracle of tests and benches, and what
@@ -159,7 +161,8 @@ pub fn project_whole(
     seed: Seed,
     settings: &Settings,
 ) -> Result<Projection> {
-    project_on(session.cpu(), session, trace, n, layer, seed, settings, Extent::Whole)
+    let extent = Extent::Whole;
+    project_on(&Walk { cpu: session.cpu(), session, trace, n, settings, extent }, layer, seed)
 }
 
 /// [`project`] for several seeds of one trace, side by side on the session's threads; the same bits as one by one.
@@ -178,8 +181,8 @@ pub fn project_many(
         return Ok(vec![project(session, trace, n, layer, seed, settings)?]);
     }
     let single = Cpu::single(session.cpu().level);
-    let project = |seed| project_on(&single, session, trace, n, layer, seed, settings, Extent::Field);
-    session.cpu().threads.map(seeds.to_vec(), project).into_iter().collect()
+    let walk = Walk { cpu: &single, session, trace, n, settings, extent: Extent::Field };
+    session.cpu().threads.map(seeds.to_vec(), |seed| project_on(&walk, layer, seed)).into_iter().collect()
 }
 
 /// How much of each map a walk touches.
@@ -191,18 +194,8 @@ enum Extent {
     Whole,
 }
 
-#[allow(clippy::too_many_arguments)]
-fn project_on(
-    cpu: &Cpu,
-    session: &Session,
-    trace: &Trace,
-    n: usize,
-    layer: NodeId,
-    seed: Seed,
-    settings: &Settings,
-    extent: Extent,
-) -> Result<Projection> {
-    let network = session.network();
+fn project_on(walk: &Walk<'_>, layer: NodeId, seed: Seed) -> Result<Projection> {
+    let network = walk.session.network();
     let node = network.node(layer);
     if let Some(id) = softmax_below(network, layer) {
         return Err(Error::Invalid(format!(
@@ -211,7 +204,7 @@ fn project_on(
             network.node(id).name
         )));
     }
-    let maps = trace.tensor(layer).expect("the run kept the layer that is projected");
+    let maps = walk.trace.tensor(layer).expect("the run kept the layer that is projected");
     let (shape, of) = (node.shape, || format!("layer \"{}\"", node.name));
     let range = |what, value: String, count: usize, unit: &str| Error::Range {
         what,
@@ -223,7 +216,7 @@ fn project_on(
     if channel >= shape.c {
         return Err(range("channel", channel.to_string(), shape.c, "channels"));
     }
-    let map = maps.channel(n, channel);
+    let map = maps.channel(walk.n, channel);
     let (window, mut values) = match seed {
         Seed::Unit { at: [y, x], .. } => {
             if y >= shape.h {
@@ -240,16 +233,15 @@ fn project_on(
         Seed::Unit { .. } => values[0],
         Seed::Map { .. } => strongest_place(map, shape.w).1,
     };
-    if settings.seed_one {
+    if walk.settings.seed_one {
         values.fill(1.0);
     }
-    let walk = walk::Walk { cpu, session, trace, n, settings, extent };
     let field = receptive::windows(network, layer, window);
-    let all: Vec<Window> = match extent {
+    let all: Vec<Window> = match walk.extent {
         Extent::Field => field.clone(),
         Extent::Whole => network.nodes().iter().map(|node| Window::full(node.shape.size())).collect(),
     };
-    let tensor = cpu.threads.inside(|| walk.run(layer, channel, (window, &values), &all))?;
+    let tensor = walk.cpu.threads.inside(|| walk.run(layer, channel, (window, &values), &all))?;
     let window = field[0];
     Ok(Projection { layer, seed, activation, window, tensor })
 }

@@ -9,7 +9,7 @@
 //! Where weights outweigh cells the product runs transposed: see `gemm::cells`.
 
 use crate::Cpu;
-use crate::gemm::{self, CellsProduct, Epilogue, Output, PackedA, PackedB, Product};
+use crate::gemm::{self, Epilogue, Output, PackedA, PackedB, Product};
 use crate::geometry::Geometry;
 use crate::im2col::Im2col;
 use crate::padded::Padded;
@@ -111,7 +111,7 @@ pub fn pack(cpu: &Cpu, conv: &Conv2d, weights: Weights<'_>, scale: Option<&[f32]
 }
 
 /// Whether filters are the columns of tiles: where they fill their vectors, a sum is long enough to pay for transposing
-/// it, and weights outweigh cells. Single taps have no use for their packed cells but one, so that they need more.
+/// it, and weights outweigh cells. A packed cell of a single tap is used once for each panel of filters: there must be more.
 fn filters_as_columns(cpu: &Cpu, conv: &Conv2d) -> bool {
     let (filters, taps) = (conv.out_channels / conv.groups, conv.taps());
     let weights = if conv.geometry.kernel == [1, 1] { 1 << 18 } else { 1 << 15 };
@@ -207,7 +207,7 @@ fn multiply<'a>(
             gemm::run(cpu, &products, out, epilogue);
         }
         Groups::Columns(groups) => {
-            let product = |(g, filters)| CellsProduct { filters, cells: columns(g) };
+            let product = |(g, a)| Product { a, b: columns(g) };
             let products: Vec<_> = groups.iter().enumerate().map(product).collect();
             gemm::run_cells(cpu, &products, out, epilogue);
         }

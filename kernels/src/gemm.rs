@@ -23,11 +23,11 @@ use std::ops::Range;
 use crate::Cpu;
 use crate::aligned::AlignedBuf;
 use crate::caches::Caches;
-use crate::simd::{Simd, SimdOp};
+use crate::simd::{Level, Simd, SimdOp};
 use micro::{MAX_MR, MAX_NR};
 use tiles::{Block, Operands, Spill};
 
-pub(crate) use cells::{CellsProduct, run_cells};
+pub(crate) use cells::run_cells;
 pub(crate) use micro::{Ahead, MAX_NR as MAX_PANEL_WIDTH, Shape};
 pub use micro::{TileSize, micro_kernel, micro_kernels};
 pub use pack::PackedA;
@@ -196,9 +196,24 @@ impl Steps {
     }
 }
 
-/// One A·B; several together (groups of a convolution) fill the rows of one C.
-pub(crate) struct Product<'a, B> {
-    pub(crate) a: &'a PackedA,
+/// The operand that is packed once: filters, as the rows or the columns of tiles, which are the rows of C either way.
+pub(crate) trait Packed: Sync {
+    /// The level that can run it.
+    fn level(&self) -> Level;
+
+    /// Rows of C.
+    fn rows(&self) -> usize;
+
+    /// Length of the sums.
+    fn k(&self) -> usize;
+
+    /// The rows of panel `p`.
+    fn panel_rows(&self, p: usize) -> Range<usize>;
+}
+
+/// One product; several together (groups of a convolution) fill the rows of one C.
+pub(crate) struct Product<'a, A, B> {
+    pub(crate) a: &'a A,
     pub(crate) b: B,
 }
 
@@ -213,30 +228,66 @@ pub(crate) struct Epilogue<'a> {
     pub(crate) relu: bool,
 }
 
-/// Computes all `products`, which have the same size; the rows of the first come first in `out`.
-pub(crate) fn run<B: Columns>(cpu: &Cpu, products: &[Product<'_, B>], out: Output<'_>, epilogue: &Epilogue<'_>) {
-    let Some(Product { a, b }) = products.first() else { return };
+/// Rows of C of each product, steps and columns of `products`, which must have one size and fill `out`; nothing where
+/// there is nothing to compute.
+fn sizes<A: Packed, B: Columns>(
+    cpu: &Cpu,
+    products: &[Product<'_, A, B>],
+    out: &Output<'_>,
+    epilogue: &Epilogue<'_>,
+) -> Option<[usize; 3]> {
+    let Product { a, b } = products.first()?;
     let (m, k, n) = (a.rows(), a.k(), b.count());
     for p in products {
-        assert_eq!(p.a.level(), cpu.level, "the left operand was packed for another level");
+        assert_eq!(p.a.level(), cpu.level, "an operand was packed for another level");
         assert_eq!((p.a.rows(), p.a.k()), (m, k), "products differ in size");
-        assert_eq!((p.b.k(), p.b.count()), (k, n), "a left operand of {k} columns meets (rows, columns)");
+        assert_eq!((p.b.k(), p.b.count()), (k, n), "sums of {k} steps meet (steps, columns)");
     }
     if out.rows() * out.columns() == 0 && m * products.len() * n == 0 {
-        return;
+        return None;
     }
     assert_eq!([out.rows(), out.columns()], [m * products.len(), n], "the output's rows and columns");
     if let Some(bias) = epilogue.bias {
         assert_eq!(bias.len(), out.rows(), "one bias a row");
     }
+    Some([m, k, n])
+}
+
+/// One task for each product, each of its `panels`' ranges and each range of `columns`.
+fn tasks<'a, A: Packed, B>(
+    products: &'a [Product<'a, A, B>],
+    out: Output<'a>,
+    panels: &[Range<usize>],
+    columns: &[Range<usize>],
+    epilogue: &'a Epilogue<'a>,
+) -> Vec<Task<'a, A, B>> {
+    let m = products[0].a.rows();
+    let rows = |g: usize, p: &Range<usize>| {
+        let a = products[g].a;
+        g * m + a.panel_rows(p.start).start..g * m + a.panel_rows(p.end - 1).end
+    };
+    let rows: Vec<_> = (0..products.len()).flat_map(|g| panels.iter().map(move |p| rows(g, p))).collect();
+    let per_product = panels.len() * columns.len();
+    let task = |(i, block): (usize, Block<'a>)| {
+        let g = i / per_product;
+        let panels = panels[i % per_product / columns.len()].clone();
+        Task { product: &products[g], panels, first_row: g * m, block, epilogue }
+    };
+    out.into_blocks(&rows, columns).into_iter().enumerate().map(task).collect()
+}
+
+/// Computes all `products`, which have the same size; the rows of the first come first in `out`.
+pub(crate) fn run<B: Columns>(
+    cpu: &Cpu,
+    products: &[Product<'_, PackedA, B>],
+    out: Output<'_>,
+    epilogue: &Epilogue<'_>,
+) {
+    let Some([m, k, n]) = sizes(cpu, products, &out, epilogue) else { return };
+    let panels = products[0].a.panels();
     let shape = Shape::at(cpu.level);
-    let size = [m.div_ceil(a.panels()), k, n];
-    let grid = Grid::best(products.len(), a.panels(), size, shape, cpu.threads.count());
-    let rows: Vec<_> = (0..grid.rows).map(|i| share(a.panels(), grid.rows, i)).collect();
-    let blocks_of_rows: Vec<_> = (0..products.len())
-        .flat_map(|g| rows.iter().map(move |p| (g, p)))
-        .map(|(g, p)| g * m + a.panel_rows(p.start).start..g * m + a.panel_rows(p.end - 1).end)
-        .collect();
+    let grid = Grid::best(products.len(), panels, [m.div_ceil(panels), k, n], shape, cpu.threads.count());
+    let panels: Vec<_> = (0..grid.rows).map(|i| share(panels, grid.rows, i)).collect();
     // Whole panels, so that only the last one of all is narrow.
     let wide = n.div_ceil(shape.nr());
     let columns: Vec<_> = match grid.columns <= wide {
@@ -249,18 +300,7 @@ pub(crate) fn run<B: Columns>(cpu: &Cpu, products: &[Product<'_, B>], out: Outpu
             .map(|v| v.start * shape.lanes..(v.end * shape.lanes).min(n))
             .collect(),
     };
-    let per_product = grid.rows * grid.columns;
-    let tasks: Vec<_> = out
-        .into_blocks(&blocks_of_rows, &columns)
-        .into_iter()
-        .enumerate()
-        .map(|(i, block)| {
-            let g = i / per_product;
-            let panels = rows[i % per_product / grid.columns].clone();
-            Task { product: &products[g], panels, first_row: g * m, block, epilogue }
-        })
-        .collect();
-    cpu.threads.for_each(tasks, |task| cpu.level.dispatch(task));
+    cpu.threads.for_each(tasks(products, out, &panels, &columns, epilogue), |task| cpu.level.dispatch(task));
 }
 
 /// Part `i` of `n` things dealt evenly to `parts`.
@@ -303,8 +343,8 @@ impl Grid {
 }
 
 /// One rectangle of C.
-struct Task<'a, B> {
-    product: &'a Product<'a, B>,
+struct Task<'a, A, B> {
+    product: &'a Product<'a, A, B>,
     panels: Range<usize>,
     /// Of the product, in C.
     first_row: usize,
@@ -317,7 +357,7 @@ thread_local! {
     static B_PANELS: Cell<Option<AlignedBuf>> = const { Cell::new(None) };
 }
 
-impl<B: Columns> SimdOp for Task<'_, B> {
+impl<B: Columns> SimdOp for Task<'_, PackedA, B> {
     type Output = ();
 
     #[inline(always)]

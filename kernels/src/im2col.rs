@@ -155,6 +155,7 @@ impl Columns for Im2col<'_> {
         if let ([run], true) = (runs, safe && columns == width && width == 2 * S::LANES) {
             for (step, tap) in panel.chunks_exact_mut(2 * S::LANES).zip(taps) {
                 let from = &self.data[run.start + tap..][..2 * S::LANES];
+                // The next panel begins where this one ends.
                 simd.prefetch_far(from.as_ptr().wrapping_add(2 * S::LANES));
                 simd.prefetch_far(from.as_ptr().wrapping_add(3 * S::LANES));
                 let (a, b) = step.split_at_mut(S::LANES);
@@ -199,16 +200,8 @@ struct Move {
 }
 
 impl Cells for Im2col<'_> {
-    fn k(&self) -> usize {
-        self.taps.len()
-    }
-
-    fn count(&self) -> usize {
-        self.batch * self.size[0] * self.size[1]
-    }
-
     #[inline(always)]
-    fn pack<S: Simd>(&self, simd: S, k: Range<usize>, tiles: &[Range<usize>], stride: usize, panels: &mut [f32]) {
+    fn pack_tiles<S: Simd>(&self, simd: S, k: Range<usize>, tiles: &[Range<usize>], stride: usize, panels: &mut [f32]) {
         let mut moves = [Move::default(); TILES * MAX_PANEL_WIDTH];
         let (mut count, mut cells, mut reach) = (0, 0, 0);
         for (i, tile) in tiles.iter().enumerate() {

@@ -181,7 +181,10 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// `LANES` bytes as the numbers 0 to 255.
     fn load_u8(self, s: &[u8]) -> Self::F32;
     /// Asks for the cache line that holds element `at` of `s`, which may lie beyond its end. A hint without effect.
-    fn prefetch<T>(self, s: &[T], at: usize);
+    #[inline(always)]
+    fn prefetch<T>(self, s: &[T], at: usize) {
+        self.prefetch_ptr(s.as_ptr().wrapping_add(at).cast());
+    }
     /// # Safety
     /// `p` must be valid for reading `LANES` floats; any alignment of a float.
     unsafe fn load_ptr(self, p: *const f32) -> Self::F32;

@@ -22,7 +22,7 @@ use crate::Cpu;
 use crate::aligned::AlignedBuf;
 use crate::caches::Caches;
 use crate::conv2d::{Activation, Conv2d};
-use crate::gemm::{PackedA, Shape, Steps};
+use crate::gemm::{Packed, PackedA, Shape, Steps};
 use crate::geometry::{Geometry, Window};
 use crate::padded::Padded;
 use crate::view::{Maps, MapsMut, PlaneMut, Weights};

@@ -12,70 +12,34 @@
 //! is idle at 7×7 or 13×13. Weights, which small maps have more of than cells, are read once by one thread.
 
 use std::cell::Cell;
-use std::ops::Range;
 
 use super::micro::{Ahead, Shape};
 use super::pack::{Cells, TILES};
-use super::tiles::{Block, Output, multiply};
-use super::{Epilogue, PackedB, share};
+use super::tiles::{Output, multiply};
+use super::{Epilogue, Packed, PackedB, Product, Task, share, sizes, tasks};
 use crate::Cpu;
 use crate::aligned::AlignedBuf;
 use crate::caches::Caches;
 use crate::simd::{Simd, SimdOp};
 
-/// One product; several together (groups of a convolution) fill the rows of one C.
-pub(crate) struct CellsProduct<'a, B> {
-    /// The filters.
-    pub(crate) filters: &'a PackedB,
-    /// The columns of the column matrix are the cells.
-    pub(crate) cells: B,
-}
-
 /// Computes all `products`, which have the same size; the filters of the first are the first rows of `out`.
 pub(crate) fn run_cells<B: Cells>(
     cpu: &Cpu,
-    products: &[CellsProduct<'_, B>],
+    products: &[Product<'_, PackedB, B>],
     out: Output<'_>,
     epilogue: &Epilogue<'_>,
 ) {
-    let Some(CellsProduct { filters, cells }) = products.first() else { return };
-    let (m, k, n) = (filters.columns(), filters.k(), cells.count());
-    for p in products {
-        assert_eq!(p.filters.level(), cpu.level, "the filters were packed for another level");
-        assert_eq!((p.filters.columns(), p.filters.k()), (m, k), "products differ in size");
-        assert_eq!((p.cells.k(), p.cells.count()), (k, n), "filters of {k} taps meet (taps, cells)");
-    }
-    assert_eq!([out.rows(), out.columns()], [m * products.len(), n], "the output's rows and columns");
-    if let Some(bias) = epilogue.bias {
-        assert_eq!(bias.len(), out.rows(), "one bias a row");
-    }
-    if m * n == 0 {
-        return;
-    }
+    let Some([_, _, n]) = sizes(cpu, products, &out, epilogue) else { return };
+    let panels = products[0].a.panels();
     let shape = Shape::at(cpu.level);
     let tiles = n.div_ceil(shape.mr);
-    let grid = Grid::best(products.len(), tiles, filters.panels(), shape, cpu.threads.count());
-    let panels: Vec<_> = (0..grid.panels).map(|i| share(filters.panels(), grid.panels, i)).collect();
-    let rows: Vec<_> = (0..products.len())
-        .flat_map(|g| panels.iter().map(move |p| (g, p)))
-        .map(|(g, p)| g * m + filters.panel_columns(p.start).start..g * m + filters.panel_columns(p.end - 1).end)
-        .collect();
+    let grid = Grid::best(products.len(), tiles, panels, shape, cpu.threads.count());
+    let panels: Vec<_> = (0..grid.panels).map(|i| share(panels, grid.panels, i)).collect();
     let columns: Vec<_> = (0..grid.tiles)
         .map(|i| share(tiles, grid.tiles, i))
         .map(|t| share(n, tiles, t.start).start..share(n, tiles, t.end - 1).end)
         .collect();
-    let per_product = grid.panels * grid.tiles;
-    let tasks: Vec<_> = out
-        .into_blocks(&rows, &columns)
-        .into_iter()
-        .enumerate()
-        .map(|(i, block)| {
-            let g = i / per_product;
-            let panels = panels[i % per_product / grid.tiles].clone();
-            Task { product: &products[g], panels, first_row: g * m, block, epilogue }
-        })
-        .collect();
-    cpu.threads.for_each(tasks, |task| cpu.level.dispatch(task));
+    cpu.threads.for_each(tasks(products, out, &panels, &columns, epilogue), |task| cpu.level.dispatch(task));
 }
 
 /// How C is cut into tasks: parts of the tiles of cells, parts of the panels of filters of each product.
@@ -105,27 +69,17 @@ impl Grid {
     }
 }
 
-/// One rectangle of C.
-struct Task<'a, B> {
-    product: &'a CellsProduct<'a, B>,
-    panels: Range<usize>,
-    /// Of the product, in C.
-    first_row: usize,
-    block: Block<'a>,
-    epilogue: &'a Epilogue<'a>,
-}
-
 thread_local! {
     /// Packed cells and sums of this thread, kept from task to task.
     static BUFFERS: Cell<[Option<AlignedBuf>; 2]> = const { Cell::new([None, None]) };
 }
 
-impl<B: Cells> SimdOp for Task<'_, B> {
+impl<B: Cells> SimdOp for Task<'_, PackedB, B> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let CellsProduct { filters, cells } = self.product;
+        let Product { a: filters, b: cells } = self.product;
         let shape = const { Shape::of::<S>() };
         let steps = filters.steps();
         let all = self.block.columns();
@@ -162,7 +116,7 @@ impl<B: Cells> SimdOp for Task<'_, B> {
                     let count = TILES.min(block.end - first);
                     let group: [_; TILES] = std::array::from_fn(|i| tile(first + i.min(count - 1)));
                     let to = &mut a[(first - block.start) * stride..][..count * stride];
-                    cells.pack(simd, k.clone(), &group[..count], stride, to);
+                    cells.pack_tiles(simd, k.clone(), &group[..count], stride, to);
                 }
                 for (q, p) in self.panels.clone().enumerate() {
                     let (b, width) = (filters.panel(&k, p), filters.width(p));
@@ -172,7 +126,7 @@ impl<B: Cells> SimdOp for Task<'_, B> {
                         false => &[],
                     };
                     let next = &next[..next.len().min(k.len() * width)];
-                    let rows = filters.panel_columns(p);
+                    let rows = filters.panel_rows(p);
                     let rows = self.first_row + rows.start..self.first_row + rows.end;
                     for (i, t) in block.clone().enumerate() {
                         let ahead = match &later {

@@ -14,7 +14,7 @@
 use std::ops::Range;
 
 use super::micro::{Ahead, Shape};
-use super::{Matrix, Steps};
+use super::{Matrix, Packed, Steps};
 use crate::Cpu;
 use crate::aligned::AlignedBuf;
 use crate::simd::{Level, Simd};
@@ -92,19 +92,9 @@ impl PackedA {
         self.steps
     }
 
-    /// The level that can run it.
-    pub(crate) fn level(&self) -> Level {
-        self.level
-    }
-
     /// How many panels share the rows.
     pub(crate) fn panels(&self) -> usize {
         self.panels
-    }
-
-    /// The rows of panel `p`; the first panels take one more where they do not divide evenly.
-    pub(crate) fn panel_rows(&self, p: usize) -> Range<usize> {
-        panel_rows(self.rows, self.panels, p)
     }
 
     /// Panel `p` of the kc block `k`.
@@ -112,6 +102,25 @@ impl PackedA {
         let rows = self.panel_rows(p);
         let start = self.rows * k.start + rows.start * k.len();
         &self.data[start..start + rows.len() * k.len()]
+    }
+}
+
+impl Packed for PackedA {
+    fn level(&self) -> Level {
+        self.level
+    }
+
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn k(&self) -> usize {
+        self.k
+    }
+
+    /// The first panels take one more where they do not divide evenly.
+    fn panel_rows(&self, p: usize) -> Range<usize> {
+        panel_rows(self.rows, self.panels, p)
     }
 }
 
@@ -140,7 +149,7 @@ impl PackedB {
         let mut packed = Self { level: cpu.level, columns, steps, shape, data };
         let parts: Vec<_> = (0..steps.count())
             .flat_map(|i| (0..packed.panels()).map(move |p| (i, p)))
-            .map(|(i, p)| (steps.range(i), packed.panel_columns(p), packed.width(p)))
+            .map(|(i, p)| (steps.range(i), packed.panel_rows(p), packed.width(p)))
             .collect();
         let mut rest = &mut packed.data[..];
         let parts: Vec<_> = parts
@@ -165,24 +174,9 @@ impl PackedB {
         self.data.len() * size_of::<f32>()
     }
 
-    /// Length of the sums.
-    pub(crate) fn k(&self) -> usize {
-        self.steps.k()
-    }
-
     /// The kc blocks that the panels are cut into.
     pub(crate) fn steps(&self) -> Steps {
         self.steps
-    }
-
-    /// The level that can run it.
-    pub(crate) fn level(&self) -> Level {
-        self.level
-    }
-
-    /// Columns.
-    pub(crate) fn columns(&self) -> usize {
-        self.columns
     }
 
     /// How many panels share the columns.
@@ -190,20 +184,33 @@ impl PackedB {
         self.columns.div_ceil(self.shape.nr())
     }
 
-    /// The columns of panel `p`.
-    pub(crate) fn panel_columns(&self, p: usize) -> Range<usize> {
-        p * self.shape.nr()..((p + 1) * self.shape.nr()).min(self.columns)
-    }
-
     /// Columns of panel `p`, rounded up to whole vectors.
     pub(crate) fn width(&self, p: usize) -> usize {
-        self.panel_columns(p).len().next_multiple_of(self.shape.lanes)
+        self.panel_rows(p).len().next_multiple_of(self.shape.lanes)
     }
 
     /// Panel `p` of the kc block `k`, and what is read after it.
     pub(crate) fn panel(&self, k: &Range<usize>, p: usize) -> &[f32] {
         let start = k.start * self.columns.next_multiple_of(self.shape.lanes) + p * self.shape.nr() * k.len();
         &self.data[start..]
+    }
+}
+
+impl Packed for PackedB {
+    fn level(&self) -> Level {
+        self.level
+    }
+
+    fn rows(&self) -> usize {
+        self.columns
+    }
+
+    fn k(&self) -> usize {
+        self.steps.k()
+    }
+
+    fn panel_rows(&self, p: usize) -> Range<usize> {
+        p * self.shape.nr()..((p + 1) * self.shape.nr()).min(self.columns)
     }
 }
 
@@ -240,23 +247,17 @@ pub(crate) trait Columns: Sync {
     fn pack<S: Simd>(&self, simd: S, k: Range<usize>, j: Range<usize>, width: usize, panel: &mut [f32]);
 }
 
-/// The most tiles that [`Cells::pack`] takes at once.
+/// The most tiles that [`Cells::pack_tiles`] takes at once.
 pub(crate) const TILES: usize = 4;
 
-/// The left operand where the cells of maps are rows: whatever can write them as panels.
-pub(crate) trait Cells: Sync {
-    /// Length of the sums.
-    fn k(&self) -> usize;
-
-    /// Cells.
-    fn count(&self) -> usize;
-
+/// Columns that are cells of maps, and can be written as the rows of tiles, too.
+pub(crate) trait Cells: Columns {
     /// Writes taps `k` of tiles of adjacent cells, at most [`TILES`] of at most a vector each, as panels that begin
     /// `stride` apart and have no gaps. At least a vector must lie between the end of each and the next, and after the
     /// last; it is overwritten.
-    fn pack<S: Simd>(&self, simd: S, k: Range<usize>, tiles: &[Range<usize>], stride: usize, panels: &mut [f32]);
+    fn pack_tiles<S: Simd>(&self, simd: S, k: Range<usize>, tiles: &[Range<usize>], stride: usize, panels: &mut [f32]);
 
-    /// Where `pack` will read taps `k` of cell `j`, more or less.
+    /// Where `pack_tiles` will read taps `k` of cell `j`, more or less.
     fn ahead(&self, k: &Range<usize>, j: usize) -> Ahead;
 }
 

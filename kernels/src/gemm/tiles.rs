@@ -37,6 +37,21 @@ impl Places {
         let offset = line / self.lines * self.image + line % self.lines * self.line + x;
         (offset, self.width - x)
     }
+
+    /// The runs of at most `N` columns `j`, at most `most` cells each, and how many.
+    #[inline(always)]
+    fn runs<const N: usize>(&self, j: &Range<usize>, most: usize) -> ([Run; N], usize) {
+        let mut runs = [Run::default(); N];
+        let (mut at, mut count) = (0, 0);
+        while at < j.len() {
+            let (offset, run) = self.locate(j.start + at);
+            let len = run.min(j.len() - at).min(most);
+            runs[count] = Run { at, offset, len };
+            count += 1;
+            at += len;
+        }
+        (runs, count)
+    }
 }
 
 /// C as a whole: a unique borrow of all its elements.
@@ -195,14 +210,7 @@ impl Block<'_> {
             place.direct = Some(offset);
             return place;
         }
-        let mut at = 0;
-        while at < j.len() {
-            let (offset, run) = self.places.locate(j.start + at);
-            let len = run.min(j.len() - at).min(lanes);
-            place.runs[place.count] = Run { at, offset, len };
-            place.count += 1;
-            at += len;
-        }
+        (place.runs, place.count) = self.places.runs(j, lanes);
         place
     }
 
@@ -266,33 +274,26 @@ impl Block<'_> {
     ) {
         assert!(self.rows.start <= rows.start && rows.end <= self.rows.end, "rows {rows:?} of {:?}", self.rows);
         assert!(self.columns.start <= cells.start && cells.end <= self.columns.end, "{cells:?} of {:?}", self.columns);
-        assert!(cells.len() <= S::LANES, "{} cells in a vector", cells.len());
+        assert!(cells.len() <= S::LANES.min(MAX_MR), "{} cells in a tile", cells.len());
         let mut lanes = [0; 16];
         for (l, at) in lanes.iter_mut().enumerate().take(S::LANES) {
             *at = l * width;
         }
         let zero = simd.splat(0.0);
-        let (offset, run) = self.places.locate(cells.start);
+        let (runs, count) = self.places.runs::<MAX_MR>(cells, S::LANES);
         for first in (0..rows.len()).step_by(8) {
             let eight = simd.load_columns(&tile[first..], &lanes);
-            for (c, &sum) in eight.iter().enumerate() {
-                if first + c >= rows.len() {
-                    break;
-                }
-                let row = rows.start + first + c;
-                let mut at = 0;
-                let (mut offset, mut run) = (offset, run);
-                let mut moved = [0.0; 16];
-                while at < cells.len() {
-                    let len = run.min(cells.len() - at);
-                    // SAFETY: `rows` and `cells` are this block's (above), and `locate` says that these `len` cells are
-                    // adjacent; the block alone holds them, and `&mut self` makes the borrow unique.
-                    let to =
-                        unsafe { std::slice::from_raw_parts_mut(self.data.add(row * self.places.row + offset), len) };
+            for (row, &sum) in (rows.start + first..rows.end).zip(&eight) {
+                for run in &runs[..count] {
+                    let start = row * self.places.row + run.offset;
+                    // SAFETY: `rows` and `cells` are this block's (above), so these adjacent cells are cells of C that the
+                    // block alone holds, and `&mut self` makes the borrow unique.
+                    let to = unsafe { std::slice::from_raw_parts_mut(self.data.add(start), run.len) };
                     let mut x = sum;
-                    if at > 0 {
+                    if run.at > 0 {
+                        let mut moved = [0.0; 16];
                         simd.store(sum, &mut moved);
-                        x = simd.load_partial(&moved[at..at + len], 0.0);
+                        x = simd.load_partial(&moved[run.at..run.at + run.len], 0.0);
                     }
                     if epilogue.accumulate {
                         x = simd.add(simd.load_partial(to, 0.0), x);
@@ -304,10 +305,6 @@ impl Block<'_> {
                         x = simd.max(zero, x);
                     }
                     simd.store_partial(x, to);
-                    at += len;
-                    if at < cells.len() {
-                        (offset, run) = self.places.locate(cells.start + at);
-                    }
                 }
             }
         }

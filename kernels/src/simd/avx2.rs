@@ -108,12 +108,6 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn prefetch<T>(self, s: &[T], at: usize) {
-        // SAFETY: a prefetch reads nothing that the program could see and never faults, whatever the address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(s.as_ptr().wrapping_add(at).cast()) }
-    }
-
-    #[inline(always)]
     unsafe fn load_ptr(self, p: *const f32) -> __m256 {
         // SAFETY: the caller promises eight readable floats at `p`; the token proves AVX.
         unsafe { _mm256_loadu_ps(p) }

@@ -106,12 +106,6 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn prefetch<T>(self, s: &[T], at: usize) {
-        // SAFETY: a prefetch reads nothing that the program could see and never faults, whatever the address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(s.as_ptr().wrapping_add(at).cast()) }
-    }
-
-    #[inline(always)]
     unsafe fn load_ptr(self, p: *const f32) -> __m512 {
         // SAFETY: the caller promises sixteen readable floats at `p`; the token proves AVX-512F.
         unsafe { _mm512_loadu_ps(p) }

@@ -96,9 +96,6 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn prefetch<T>(self, _: &[T], _: usize) {}
-
-    #[inline(always)]
     unsafe fn load_ptr(self, p: *const f32) -> f32x8 {
         // SAFETY: the caller promises eight readable floats at `p`, and an array of floats is aligned as one float.
         f32x8::new(unsafe { p.cast::<[f32; 8]>().read() })

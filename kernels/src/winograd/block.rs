@@ -15,7 +15,7 @@ use super::{PackedWinograd, V};
 use crate::aligned::AlignedBuf;
 use crate::caches::Caches;
 use crate::conv2d::Activation;
-use crate::gemm::{Ahead, Shape, Steps, multiply};
+use crate::gemm::{Ahead, Packed, Shape, Steps, multiply};
 use crate::geometry::Window;
 use crate::padded::Padded;
 use crate::simd::{Simd, SimdOp};

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use switchback_core::architecture::{self, Name};
 use switchback_core::preprocess::{Chosen, Preprocess};
+use switchback_core::session::Session;
 use switchback_core::text::escape;
-use switchback_core::{Error, Model};
+use switchback_core::{Cpu, Error, Model};
 
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
@@ -48,6 +49,23 @@ pub(super) fn sources(networks: &[PathBuf], context: &Context) -> anyhow::Result
         }
     };
     networks.iter().map(source).collect()
+}
+
+/// `one` for every network on every one of `cpus`, with its name and a session of its own.
+pub(super) fn each_session(
+    sources: Vec<Source>,
+    cpus: &[Cpu],
+    context: &Context,
+    mut one: impl FnMut(&str, &Session) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    for source in sources {
+        let candidate = source.load(context)?;
+        for cpu in cpus {
+            let session = Session::with(Arc::clone(&candidate.model), cpu.clone(), model::options(context))?;
+            one(&model::name(&candidate.model), &session)?;
+        }
+    }
+    Ok(())
 }
 
 impl Source {

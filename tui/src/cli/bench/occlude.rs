@@ -3,7 +3,6 @@
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
@@ -18,13 +17,12 @@ use switchback_core::{NodeId, Tensor};
 use super::figures::{Figures, TIMES, WarmUp, significant, times};
 use super::header::Header;
 use super::net::input;
-use super::network::sources;
+use super::network::{each_session, sources};
 use super::report::{Destination, Report, Section};
 use super::{Common, Jobs, cpus};
 use crate::cli::Outcome;
 use crate::cli::arguments::at_least_one;
 use crate::cli::context::Context;
-use crate::cli::model::{self, name};
 use crate::cli::table::{Align, Table};
 
 /// Full passes are timed at about so many places, unless all are verified.
@@ -102,13 +100,10 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ou
     let cpus = cpus(context);
     let mut jobs = Jobs::new(context, "bench occlude", 2 * candidates.len() * cpus.len());
     let mut runs = Vec::new();
-    for candidate in candidates {
-        let candidate = candidate.load(context)?;
-        for cpu in &cpus {
-            let session = Session::with(Arc::clone(&candidate.model), cpu.clone(), model::options(context))?;
-            runs.push(one(&name(&candidate.model), &session, arguments, &mut jobs)?);
-        }
-    }
+    each_session(candidates, &cpus, context, |name, session| {
+        runs.push(one(name, session, arguments, &mut jobs)?);
+        Ok(())
+    })?;
     drop(jobs);
     destination.send(report(header, &runs))
 }

@@ -1,7 +1,6 @@
 //! `bench project`: projections by windows beside the same walk over whole maps, and the traced run that both need.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
@@ -13,12 +12,11 @@ use switchback_core::text::escape;
 use super::figures::{Figures, TIMES, WarmUp, times};
 use super::header::Header;
 use super::net::input;
-use super::network::sources;
+use super::network::{each_session, sources};
 use super::report::{Destination, Report, Section};
 use super::{Common, Jobs, cpus};
 use crate::cli::Outcome;
 use crate::cli::context::Context;
-use crate::cli::model::{self, name};
 use crate::cli::table::{Align, Table};
 
 /// How far windows may be off whole maps, relative to the largest.
@@ -70,13 +68,10 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ou
     let cpus = cpus(context);
     let mut jobs = Jobs::new(context, "bench project", 4 * candidates.len() * cpus.len());
     let mut runs = Vec::new();
-    for candidate in candidates {
-        let candidate = candidate.load(context)?;
-        for cpu in &cpus {
-            let session = Session::with(Arc::clone(&candidate.model), cpu.clone(), model::options(context))?;
-            runs.extend(one(&name(&candidate.model), &session, arguments, &mut jobs)?);
-        }
-    }
+    each_session(candidates, &cpus, context, |name, session| {
+        runs.extend(one(name, session, arguments, &mut jobs)?);
+        Ok(())
+    })?;
     drop(jobs);
     destination.send(report(header, &runs))
 }
