@@ -1,4 +1,4 @@
-//! Linear layers by changed columns: y = y₀ + (x − x₀)[changed] · W[:, changed]ᵀ.
+//! Linear layers by changed columns: `y = y₀ + (x − x₀)[changed] · W[:, changed]ᵀ`.
 //!
 //! ```text
 //! squares ─▶        0 . 3 . .      columns that no square changes are left out;
