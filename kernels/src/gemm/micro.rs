@@ -186,25 +186,36 @@ unsafe fn body<S: Simd, const MR: usize, const NV: usize>(simd: S, tile: &Tile) 
             }
         }
     }
+    // Each of these loops is unrolled whole, so that the sums never leave their registers.
+    if tile.add {
+        for i in 0..MR {
+            for v in 0..NV {
+                // SAFETY: row `i` of C holds `NV · LANES` floats that are this call's alone.
+                let c = unsafe { simd.load_ptr(tile.c.add(i * tile.stride + v * S::LANES)) };
+                acc[i][v] = simd.add(c, acc[i][v]);
+            }
+        }
+    }
+    if !tile.bias.is_null() {
+        for i in 0..MR {
+            // SAFETY: `bias` holds `MR` floats unless it is null.
+            let bias = simd.splat(unsafe { *tile.bias.add(i) });
+            for v in 0..NV {
+                acc[i][v] = simd.add(acc[i][v], bias);
+            }
+        }
+    }
+    if tile.relu {
+        for i in 0..MR {
+            for v in 0..NV {
+                acc[i][v] = simd.max(zero, acc[i][v]);
+            }
+        }
+    }
     for i in 0..MR {
-        // SAFETY: `bias` holds `MR` floats unless it is null.
-        let bias = (!tile.bias.is_null()).then(|| simd.splat(unsafe { *tile.bias.add(i) }));
         for v in 0..NV {
             // SAFETY: row `i` of C holds `NV · LANES` floats that are this call's alone.
-            let c = unsafe { tile.c.add(i * tile.stride + v * S::LANES) };
-            let mut x = acc[i][v];
-            if tile.add {
-                // SAFETY: as above.
-                x = simd.add(unsafe { simd.load_ptr(c) }, x);
-            }
-            if let Some(bias) = bias {
-                x = simd.add(x, bias);
-            }
-            if tile.relu {
-                x = simd.max(zero, x);
-            }
-            // SAFETY: as above.
-            unsafe { simd.store_ptr(x, c) };
+            unsafe { simd.store_ptr(acc[i][v], tile.c.add(i * tile.stride + v * S::LANES)) };
         }
     }
 }
