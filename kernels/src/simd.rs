@@ -240,8 +240,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// Vector j holds, for each lane l, `s[at[l] + j]`: eight columns of `LANES` short rows. Entries of `at` beyond
     /// `LANES` are not looked at.
     fn load_columns(self, s: &[f32], at: &[usize; 16]) -> [Self::F32; 8];
-    /// Lane l of vector j goes to `s[l · stride + j]`.
-    fn store_columns(self, v: [Self::F32; 8], s: &mut [f32], stride: usize);
+    /// Lane l of vector j goes to `s[l · stride + j]` for j < `N`, which is 2, 4, 6 or 8; nothing else is written.
+    fn store_columns<const N: usize>(self, v: [Self::F32; 8], s: &mut [f32], stride: usize);
     /// The sum of the lanes, by halving: ((0+4)+(2+6))+….
     fn reduce_sum(self, a: Self::F32) -> f32;
     /// The largest lane; any NaN may be lost.

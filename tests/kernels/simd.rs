@@ -172,13 +172,10 @@ impl SimdOp for Memory {
                 assert_eq!(out[l], (at[l] + j) as f32);
             }
         }
-        let stride = 9;
-        let mut scattered = vec![-1.0; (lanes - 1) * stride + 8];
-        simd.store_columns(columns, &mut scattered, stride);
-        for (i, x) in scattered.iter().enumerate() {
-            let (l, j) = (i / stride, i % stride);
-            assert_eq!(*x, if j < 8 { (at[l] + j) as f32 } else { -1.0 });
-        }
+        scattered::<S, 2>(simd, columns, &at);
+        scattered::<S, 4>(simd, columns, &at);
+        scattered::<S, 6>(simd, columns, &at);
+        scattered::<S, 8>(simd, columns, &at);
 
         for first in 0..=255 {
             let x: Vec<f32> = (0..lanes).map(|i| ((first + 37 * i) % 256) as f32).collect();
@@ -190,6 +187,19 @@ impl SimdOp for Memory {
             }
             simd.store(simd.load_u8(&bytes[1..]), &mut out);
             assert_eq!(out[..lanes], x[..]);
+        }
+    }
+}
+
+/// `N` columns that hold at[l] + j go to rows that are one element longer, or as long as they are.
+#[inline(always)]
+fn scattered<S: Simd, const N: usize>(simd: S, columns: [S::F32; 8], at: &[usize; 16]) {
+    for stride in [N, N + 1] {
+        let mut rows = vec![-1.0; (S::LANES - 1) * stride + N];
+        simd.store_columns::<N>(columns, &mut rows, stride);
+        for (i, x) in rows.iter().enumerate() {
+            let (l, j) = (i / stride, i % stride);
+            assert_eq!(*x, if j < N { (at[l] + j) as f32 } else { -1.0 }, "{N} columns, row {l}");
         }
     }
 }

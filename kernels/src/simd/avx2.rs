@@ -306,17 +306,25 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn store_columns(self, v: [__m256; 8], s: &mut [f32], stride: usize) {
-        assert!(7 * stride + 8 <= s.len(), "eight rows {stride} apart, the slice has {}", s.len());
-        for h in 0..2 {
+    fn store_columns<const N: usize>(self, v: [__m256; 8], s: &mut [f32], stride: usize) {
+        const { assert!(N == 2 || N == 4 || N == 6 || N == 8) };
+        assert!(7 * stride + N <= s.len(), "eight rows {stride} apart, the slice has {}", s.len());
+        for h in 0..N.div_ceil(4) {
             let rows = self.transpose_halves([v[4 * h], v[4 * h + 1], v[4 * h + 2], v[4 * h + 3]]);
             for k in 0..4 {
-                // SAFETY: rows k and k + 4 are at most the eighth, and eight floats of that are there (above); the
-                // token proves AVX.
+                // SAFETY: rows k and k + 4 are at most the eighth, and `N` floats of that are there (above), of which this
+                // half has four, or two where it is the last of 2 or 6; the token proves AVX.
                 unsafe {
                     let p = s.as_mut_ptr().add(k * stride + 4 * h);
-                    _mm_storeu_ps(p, _mm256_castps256_ps128(rows[k]));
-                    _mm_storeu_ps(p.add(4 * stride), _mm256_extractf128_ps::<1>(rows[k]));
+                    let halves = [_mm256_castps256_ps128(rows[k]), _mm256_extractf128_ps::<1>(rows[k])];
+                    for (i, half) in halves.into_iter().enumerate() {
+                        let p = p.add(4 * i * stride);
+                        if N - 4 * h >= 4 {
+                            _mm_storeu_ps(p, half);
+                        } else {
+                            _mm_storel_pd(p.cast(), _mm_castps_pd(half));
+                        }
+                    }
                 }
             }
         }

@@ -290,19 +290,30 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn store_columns(self, v: [__m512; 8], s: &mut [f32], stride: usize) {
-        assert!(15 * stride + 8 <= s.len(), "sixteen rows {stride} apart, the slice has {}", s.len());
-        for h in 0..2 {
+    fn store_columns<const N: usize>(self, v: [__m512; 8], s: &mut [f32], stride: usize) {
+        const { assert!(N == 2 || N == 4 || N == 6 || N == 8) };
+        assert!(15 * stride + N <= s.len(), "sixteen rows {stride} apart, the slice has {}", s.len());
+        for h in 0..N.div_ceil(4) {
             let rows = self.transpose_quarters([v[4 * h], v[4 * h + 1], v[4 * h + 2], v[4 * h + 3]]);
             for k in 0..4 {
-                // SAFETY: rows k, k + 4, k + 8 and k + 12 are at most the sixteenth, and eight floats of that are
-                // there (above); the token proves AVX-512F.
+                // SAFETY: rows k, k + 4, k + 8 and k + 12 are at most the sixteenth, and `N` floats of that are there
+                // (above), of which this half has four, or two where it is the last of 2 or 6; the token proves AVX-512F.
                 unsafe {
                     let p = s.as_mut_ptr().add(k * stride + 4 * h);
-                    _mm_storeu_ps(p, _mm512_castps512_ps128(rows[k]));
-                    _mm_storeu_ps(p.add(4 * stride), _mm512_extractf32x4_ps::<1>(rows[k]));
-                    _mm_storeu_ps(p.add(8 * stride), _mm512_extractf32x4_ps::<2>(rows[k]));
-                    _mm_storeu_ps(p.add(12 * stride), _mm512_extractf32x4_ps::<3>(rows[k]));
+                    let quarters = [
+                        _mm512_castps512_ps128(rows[k]),
+                        _mm512_extractf32x4_ps::<1>(rows[k]),
+                        _mm512_extractf32x4_ps::<2>(rows[k]),
+                        _mm512_extractf32x4_ps::<3>(rows[k]),
+                    ];
+                    for (i, quarter) in quarters.into_iter().enumerate() {
+                        let p = p.add(4 * i * stride);
+                        if N - 4 * h >= 4 {
+                            _mm_storeu_ps(p, quarter);
+                        } else {
+                            _mm_storel_pd(p.cast(), _mm_castps_pd(quarter));
+                        }
+                    }
                 }
             }
         }

@@ -236,10 +236,11 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn store_columns(self, v: [f32x8; 8], s: &mut [f32], stride: usize) {
+    fn store_columns<const N: usize>(self, v: [f32x8; 8], s: &mut [f32], stride: usize) {
+        const { assert!(N == 2 || N == 4 || N == 6 || N == 8) };
         let rows = f32x8::transpose(v);
         for l in 0..8 {
-            self.store(rows[l], &mut s[l * stride..]);
+            s[l * stride..][..N].copy_from_slice(&rows[l].as_array()[..N]);
         }
     }
 

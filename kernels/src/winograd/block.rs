@@ -231,6 +231,10 @@ fn transform_input<S: Simd, const A: usize>(
         let plane = &work.copy.data()[c * channel..];
         for j in 0..width / S::LANES {
             for y in 0..A {
+                // The next channel is on its way meanwhile: a cache line of each row holds 16 / m tiles.
+                for l in (0..S::LANES).step_by((16 / m).max(1)) {
+                    simd.prefetch(plane, channel + y * row + at[j][l]);
+                }
                 let line = transform::input::<S, A>(simd, simd.load_columns(&plane[y * row..], &at[j]));
                 for x in 0..A {
                     simd.store(line[x], &mut half[(x * A + y) * S::LANES..]);
@@ -259,17 +263,53 @@ thread_local! {
     static M: Cell<Option<AlignedBuf>> = const { Cell::new(None) };
 }
 
-/// Where a tile's results go.
+/// Neighbours of one tile row within a vector of tiles: where their results go.
 #[derive(Clone, Copy)]
-struct Target {
+struct Run {
     /// Line of the first channel; the next channel's is as many further as the block has tile rows.
     line: usize,
-    /// First row and column in the tile.
-    skip: [usize; 2],
+    /// First row in the tiles.
+    top: usize,
+    /// First column in a row of the vector's results.
+    from: usize,
     /// First column in the line.
     x: usize,
     /// Columns.
     width: usize,
+}
+
+impl Run {
+    /// Asks for what the next channel, `next` lines further, will be stored to.
+    #[inline(always)]
+    fn prefetch<S: Simd>(&self, simd: S, lines: &mut [PlaneMut<'_>], next: usize) {
+        let Some(line) = lines.get_mut(self.line + next) else { return };
+        for y in line.window.y0..line.window.y1 {
+            let row = &line.row_mut(y)[self.x..];
+            for at in (0..self.width).step_by(16) {
+                simd.prefetch(row, at);
+            }
+        }
+    }
+}
+
+/// Appends the runs of the vector that holds `tiles`.
+fn find_runs(work: &Work<'_>, block: &Block, height: usize, tiles: Range<usize>, m: usize, runs: &mut Vec<Run>) {
+    let mut t = tiles.start;
+    while t < tiles.end {
+        let [n, y, x] = block.locate(work, t);
+        let count = (work.columns - x).min(tiles.end - t);
+        let top = work.origin[0] + (block.rows.start + y) * m;
+        let left = work.origin[1] + x * m;
+        let skip = work.window.x0.saturating_sub(left);
+        runs.push(Run {
+            line: n * height * block.rows.len() + y,
+            top: work.window.y0.saturating_sub(top),
+            from: (t - tiles.start) * m + skip,
+            x: left + skip - work.window.x0,
+            width: (left + count * m).min(work.window.x1) - left - skip,
+        });
+        t += count;
+    }
 }
 
 /// M = U·V and out = Aᵀ M A for the rows of `panels`.
@@ -287,18 +327,11 @@ fn finish<S: Simd, const A: usize>(
     let u = &work.packed.products;
     let first = u[0].panel_rows(panels.start).start;
     let height = u[0].panel_rows(panels.end - 1).end - first;
-    let mut targets = Vec::with_capacity(layout.tiles);
-    for t in 0..layout.tiles {
-        let [n, y, x] = block.locate(work, t);
-        let top = work.origin[0] + (block.rows.start + y) * m;
-        let left = work.origin[1] + x * m;
-        let skip = [work.window.y0.saturating_sub(top), work.window.x0.saturating_sub(left)];
-        targets.push(Target {
-            line: n * height * block.rows.len() + y,
-            skip,
-            x: left + skip[1] - work.window.x0,
-            width: (left + m).min(work.window.x1) - left - skip[1],
-        });
+    // Those of each vector of tiles follow those of the one before.
+    let (mut runs, mut ends) = (Vec::new(), vec![0]);
+    for t in (0..layout.tiles).step_by(S::LANES) {
+        find_runs(work, block, height, t..(t + S::LANES).min(layout.tiles), m, &mut runs);
+        ends.push(runs.len());
     }
 
     // M takes half of L2. U is read once for each chunk of tiles, V once for each group of rows: a square is best.
@@ -344,11 +377,14 @@ fn finish<S: Simd, const A: usize>(
                 let lines = &mut lines[(o - first) * block.rows.len()..];
                 for panel in tiles.clone() {
                     for j in (0..layout.width(panel)).step_by(S::LANES) {
-                        let t = panel * nr + j;
-                        let targets = &targets[t..(t + S::LANES).min(layout.tiles)];
+                        let vector = (panel * nr + j) / S::LANES;
+                        let runs = &runs[ends[vector]..ends[vector + 1]];
+                        for run in runs {
+                            run.prefetch(simd, lines, block.rows.len());
+                        }
                         let from = &products[place(panel, o) + j..];
                         transform_output::<S, A>(simd, work, o, from, stride, &mut half, &mut cells);
-                        scatter::<A>(&cells, targets, lines);
+                        scatter(&cells, S::LANES * m, runs, lines);
                     }
                 }
             }
@@ -364,8 +400,8 @@ fn share(range: Range<usize>, parts: usize, i: usize) -> Range<usize> {
     at(i)..at(i + 1)
 }
 
-/// The results of a vector of tiles: tile by tile, m rows of eight, of which m count.
-const CELLS: usize = 16 * (MAX_ALPHA - 2) * 8;
+/// The results of a vector of tiles: m rows, each of all its tiles side by side.
+const CELLS: usize = 16 * (MAX_ALPHA - 2) * (MAX_ALPHA - 2);
 
 /// Aᵀ M A of a vector of tiles in channel `o`, with bias and activation; `M[ξ]` lies at `from[ξ · stride]`.
 #[inline(always)]
@@ -406,27 +442,23 @@ fn transform_output<S: Simd, const A: usize>(
                 row[x] = simd.max(zero, row[x]);
             }
         }
-        simd.store_columns(row, &mut cells[8 * y..], 8 * m);
+        let to = &mut cells[y * S::LANES * m..];
+        match A {
+            4 => simd.store_columns::<2>(row, to, m),
+            6 => simd.store_columns::<4>(row, to, m),
+            _ => simd.store_columns::<6>(row, to, m),
+        }
     }
 }
 
-/// The results of a vector of tiles into their lines.
+/// The results of a vector of tiles, rows of `width` columns, into their lines.
 #[inline(always)]
-fn scatter<const A: usize>(cells: &[f32; CELLS], targets: &[Target], lines: &mut [PlaneMut<'_>]) {
-    let m = A - 2;
-    for (target, cells) in targets.iter().zip(cells.chunks_exact(8 * m)) {
-        let line = &mut lines[target.line];
+fn scatter(cells: &[f32; CELLS], width: usize, runs: &[Run], lines: &mut [PlaneMut<'_>]) {
+    for run in runs {
+        let line = &mut lines[run.line];
         let window = line.window;
-        let cells = &cells[8 * target.skip[0]..];
-        for (y, cells) in (window.y0..window.y1).zip(cells.chunks_exact(8)) {
-            let to = &mut line.row_mut(y)[target.x..];
-            if target.width == m {
-                to[..m].copy_from_slice(&cells[..m]);
-            } else {
-                for (to, cell) in to[..target.width].iter_mut().zip(&cells[target.skip[1]..]) {
-                    *to = *cell;
-                }
-            }
+        for (y, cells) in (window.y0..window.y1).zip(cells.chunks_exact(width).skip(run.top)) {
+            line.row_mut(y)[run.x..][..run.width].copy_from_slice(&cells[run.from..][..run.width]);
         }
     }
 }
