@@ -92,6 +92,16 @@ impl Level {
         self.dispatch(Lanes)
     }
 
+    /// Vector multiply-adds that a core of this machine can begin each cycle: 2, or 1 where a vector is wider than the
+    /// units. What the price of everything else follows from, when it is counted in multiply-adds.
+    pub fn fma_rate(self) -> usize {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 if cpuid::halves_512() => 1,
+            _ => 2,
+        }
+    }
+
     /// Runs `op` with this level's token, compiled with this level's instructions.
     #[inline]
     pub fn dispatch<O: SimdOp>(self, op: O) -> O::Output {

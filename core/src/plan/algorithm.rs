@@ -107,7 +107,8 @@ fn best(network: &Network, id: NodeId, conv: &Conv2d, level: Level) -> (Tile, f6
 
 /// Cost of im2col and GEMM.
 fn im2col(conv: &Conv2d, [h, w]: [usize; 2], level: Level) -> f64 {
-    let vectors = (h * w).div_ceil(level.lanes()) as f64;
+    // The last vector of cells is filled by more filters where maps are small.
+    let vectors = (h * w) as f64 / level.lanes() as f64;
     // Packing costs about as much as two rows of filters.
     conv.taps() as f64 * vectors * (conv.out_channels as f64 + 2.0) / 0.85
 }
@@ -117,12 +118,16 @@ fn cost(conv: &Conv2d, [h, w]: [usize; 2], level: Level, tile: Tile) -> f64 {
     let m = tile.m();
     let vectors = (h.div_ceil(m) * w.div_ceil(m)).div_ceil(level.lanes()) as f64;
     let (ins, outs) = (conv.in_channels as f64, conv.out_channels as f64);
-    // Filters are streamed from beyond L2 at the price of a vector or two of tiles.
-    let products = (tile.alpha() * tile.alpha()) as f64 * ins * outs * (vectors + 1.5) / 0.8;
-    let transform = match tile {
-        Tile::F2 => 300.0,
-        Tile::F4 => 800.0,
-        Tile::F6 => 1600.0,
+    // Filters are streamed from beyond L2 at the price of some vectors of tiles. The slower the multiply-adds, the less
+    // of them the stream and the transforms are worth. What F(6) saves must pay for the most memory and rounding.
+    let (stream, efficiency, transform) = match (level.fma_rate(), tile) {
+        (1, Tile::F2) => (0.5, 0.9, 300.0),
+        (1, Tile::F4) => (0.5, 0.9, 700.0),
+        (1, Tile::F6) => (0.5, 0.85, 1100.0),
+        (_, Tile::F2) => (1.5, 0.8, 300.0),
+        (_, Tile::F4) => (1.5, 0.8, 800.0),
+        (_, Tile::F6) => (1.5, 0.8, 1600.0),
     };
+    let products = (tile.alpha() * tile.alpha()) as f64 * ins * outs * (vectors + stream) / efficiency;
     products + transform * vectors * (ins + outs)
 }

@@ -1,16 +1,14 @@
-//! What the CPUID instruction says of the data caches.
+//! What the CPUID instruction says of the data caches and of the width of the vector units.
 
 use std::arch::x86_64::{__cpuid_count, CpuidResult};
 
 /// Bytes of the data caches of levels 1 to 3; 0 where the processor does not say.
 pub(crate) fn caches() -> [usize; 3] {
     let mut found = [0; 3];
-    let vendor = leaf(0, 0);
-    // "AuthenticAMD" and its kin describe their caches in an extended leaf of the same form.
-    let amd = vendor.ecx == 0x444d_4163;
-    let (top, describe) = match amd {
+    // AMD describes its caches in an extended leaf of the same form.
+    let (top, describe) = match amd() {
         true => (leaf(0x8000_0000, 0).eax, 0x8000_001d),
-        false => (vendor.eax, 4),
+        false => (leaf(0, 0).eax, 4),
     };
     if top < describe {
         return found;
@@ -28,6 +26,18 @@ pub(crate) fn caches() -> [usize; 3] {
         }
     }
     found
+}
+
+/// Whether 512-bit vectors take two turns of 256-bit units: Zen 4, the one family with AVX-512 that does so.
+pub(crate) fn halves_512() -> bool {
+    let version = leaf(1, 0).eax;
+    let family = (version >> 8 & 0xf) + (version >> 20 & 0xff);
+    amd() && family == 0x19
+}
+
+/// Whether the vendor is "AuthenticAMD", by how that ends.
+fn amd() -> bool {
+    leaf(0, 0).ecx == 0x444d_4163
 }
 
 fn leaf(leaf: u32, count: u32) -> CpuidResult {
