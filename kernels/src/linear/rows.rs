@@ -18,8 +18,11 @@ const BLOCK: usize = 1024;
 const TURN: usize = 48;
 /// Vectors of a tile's inner loop.
 const UNROLL: usize = 2;
-/// Bytes from what is read of a row to what is asked for.
-const AHEAD: usize = 2048;
+/// Rows that are read side by side where there is one image: what hides the latency of a sum and still leaves each row a
+/// stream that the processor recognises by itself. Asking for lines ahead only gets in its way.
+const STREAMS: usize = 4;
+/// Vectors of each row in turn.
+const STRETCH: usize = 8;
 
 /// Outputs from `first` on: `y` is `outputs × batch`.
 pub(super) struct Rows<'a, 'y, const HALF: bool> {
@@ -55,16 +58,12 @@ impl<const HALF: bool> SimdOp for One<'_, '_, HALF> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { part, first, y } = self;
-        let span = (0, part.linear.inputs);
         let mut r = 0;
         while r < y.len() {
-            let mut chains = [0.0; 8 * 16];
-            let rows = if y.len() - r >= 8 {
-                tile::<S, HALF, 8, 1>(simd, &part, (first + r, 0), span, &mut chains, 0);
-                8
-            } else {
-                tile::<S, HALF, 1, 1>(simd, &part, (first + r, 0), span, &mut chains, 0);
-                1
+            let mut chains = [0.0; STREAMS * 16];
+            let rows = match y.len() - r {
+                STREAMS.. => stream::<S, HALF, STREAMS>(simd, &part, first + r, &mut chains),
+                _ => stream::<S, HALF, 1>(simd, &part, first + r, &mut chains),
             };
             for i in 0..rows {
                 y[r + i] = part.finish(first + r + i, simd.reduce_sum(simd.load(&chains[i * S::LANES..])));
@@ -72,6 +71,36 @@ impl<const HALF: bool> SimdOp for One<'_, '_, HALF> {
             r += rows;
         }
     }
+}
+
+/// The chains of `R` rows from `row` on, of one image; that of row r begins at `chains[r · LANES]`. Gives `R`.
+#[inline(always)]
+fn stream<S: Simd, const HALF: bool, const R: usize>(
+    simd: S,
+    part: &Part<'_>,
+    row: usize,
+    chains: &mut [f32],
+) -> usize {
+    let inputs = part.linear.inputs;
+    let size = if HALF { 2 } else { 4 };
+    let step = STRETCH * S::LANES;
+    let whole = inputs / step * step;
+    let rows: [&[u8]; R] = std::array::from_fn(|r| &part.weights.bytes()[(row + r) * inputs * size..][..whole * size]);
+    let mut acc = [simd.splat(0.0); R];
+    for (i, x) in part.x[..whole].chunks_exact(step).enumerate() {
+        let rows: [&[u8]; R] = std::array::from_fn(|r| &rows[r][i * step * size..][..step * size]);
+        for v in 0..STRETCH {
+            let x = simd.load(&x[v * S::LANES..]);
+            for r in 0..R {
+                acc[r] = simd.fma(widen::<S, HALF>(simd, &rows[r][v * S::LANES * size..]), x, acc[r]);
+            }
+        }
+    }
+    for r in 0..R {
+        simd.store(acc[r], &mut chains[r * S::LANES..]);
+    }
+    tile::<S, HALF, R, 1>(simd, part, (row, 0), (whole, inputs), chains, 0);
+    R
 }
 
 /// A batch.
@@ -158,8 +187,8 @@ fn tile<S: Simd, const HALF: bool, const R: usize, const B: usize>(
         let start = (n + b) * inputs;
         &part.x[start + from..start + to]
     });
-    // Further on in the rows, or, where only a block of them is read, the same block of the rows that follow.
-    let ahead = if to - from == inputs { AHEAD } else { R * inputs * size };
+    // The same block of the rows that follow.
+    let ahead = R * inputs * size;
     let mut acc = [[simd.splat(0.0); B]; R];
     for r in 0..R {
         for b in 0..B {
@@ -179,7 +208,7 @@ fn tile<S: Simd, const HALF: bool, const R: usize, const B: usize>(
             }
             for r in 0..R {
                 let bytes = v * S::LANES * size;
-                if n == 0 && bytes % 64 == 0 {
+                if B > 1 && n == 0 && bytes % 64 == 0 {
                     simd.prefetch(rows[r], bytes + ahead);
                 }
                 let w = widen::<S, HALF>(simd, &rows[r][bytes..bytes + S::LANES * size]);
