@@ -14,7 +14,7 @@ use crate::caches::Caches;
 use crate::conv2d::{self, Activation, Conv2d, PackedConv2d};
 use crate::geometry::{Geometry, Window};
 use crate::max_pool2d::max_pool2d;
-use crate::view::{Maps, MapsMut, PlaneMut};
+use crate::view::{Layout, Maps, MapsMut, PlaneMut};
 use crate::winograd::{self, PackedWinograd};
 
 /// Packed filters of one algorithm or another.
@@ -40,6 +40,16 @@ impl Filters<'_> {
         match self {
             Filters::Gemm(packed) => conv2d::conv2d(cpu, conv, packed, bias, activation, input, out),
             Filters::Winograd(packed) => winograd::winograd(cpu, conv, packed, bias, activation, input, out),
+        }
+    }
+
+    /// Columns that are best computed where `width` are needed: whole vectors where that adds little, so that rows begin
+    /// with a cache line and a tile is stored whole.
+    fn width(&self, width: usize, cpu: &Cpu) -> usize {
+        let whole = width.next_multiple_of(cpu.level.lanes());
+        match self {
+            Filters::Gemm(_) if whole - width <= width / 32 => whole,
+            _ => width,
         }
     }
 
@@ -141,15 +151,20 @@ fn band(cpu: &Cpu, work: &ConvPool2d<'_>, full: [usize; 2], batch: usize) -> usi
 fn run(cpu: &Cpu, work: &ConvPool2d<'_>, input: Maps<'_>, full: [usize; 2], window: Window, planes: Vec<PlaneMut<'_>>) {
     let channels = work.conv.out_channels;
     let between = work.pool.input_window(window, work.size);
-    let lens = [channels * between.area(), channels * window.area()];
+    let wide = Window { x1: between.x0 + work.filters.width(between.width(), cpu), ..between };
+    let lens = [channels * wide.area(), channels * window.area()];
     let [mut maps, mut pooled] = BUFFERS
         .take()
         .filter(|b| b[0].len() >= lens[0] && b[1].len() >= lens[1])
         .unwrap_or_else(|| lens.map(AlignedBuf::zeroed));
-    let out = MapsMut::windowed(&mut maps, 1, channels, work.size, between);
+    // Columns beyond the map are computed and left out.
+    let size = [work.size[0], work.size[1].max(wide.x1)];
+    let out = MapsMut::windowed(&mut maps, 1, channels, size, wide);
+    let conv = out.layout();
     work.filters.conv2d(cpu, &work.conv, work.bias, work.activation, input, out);
     let out = MapsMut::windowed(&mut pooled, 1, channels, full, window);
-    max_pool2d(cpu, &work.pool, Maps::windowed(&maps, 1, channels, work.size, between), out, None);
+    let maps_between = Maps::with_layout(&maps, Layout { full: work.size, window: between, ..conv });
+    max_pool2d(cpu, &work.pool, maps_between, out, None);
     let result = Maps::windowed(&pooled, 1, channels, full, window);
     for mut plane in planes {
         for y in window.y0..window.y1 {
