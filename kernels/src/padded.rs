@@ -134,8 +134,8 @@ impl SimdOp for Plane<'_> {
                 let lo = ((needed.x0 as isize - start).max(0) as usize).div_ceil(stride).min(part);
                 let hi = ((needed.x1 as isize - start).max(0) as usize).div_ceil(stride).min(part).max(lo);
                 let hi = hi.min((columns.saturating_sub(p)).div_ceil(stride)).max(lo);
-                to[..lo].fill(0.0);
-                to[hi..].fill(0.0);
+                clear(simd, &mut to[..lo]);
+                clear(simd, &mut to[hi..]);
                 if lo == hi {
                     continue;
                 }
@@ -146,10 +146,23 @@ impl SimdOp for Plane<'_> {
                     simd.store(spaced(simd, &from[i * stride..], stride, S::LANES), &mut to[i..]);
                     i += S::LANES;
                 }
+                if stride == 1 {
+                    let rest = to.len() - i;
+                    simd.store_partial(simd.load_partial(&from[i..][..rest], 0.0), &mut to[i..]);
+                    continue;
+                }
                 for (to, from) in to[i..].iter_mut().zip(from[(i * stride).min(from.len())..].iter().step_by(stride)) {
                     *to = *from;
                 }
             }
         }
+    }
+}
+
+/// Fills a short row with zeros.
+#[inline(always)]
+fn clear<S: Simd>(simd: S, row: &mut [f32]) {
+    for part in row.chunks_mut(S::LANES) {
+        simd.store_partial(simd.splat(0.0), part);
     }
 }

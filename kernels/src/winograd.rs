@@ -194,10 +194,10 @@ pub fn winograd(
     // What each task writes: the rows of a block of tiles in some channels.
     let shares =
         if cut.together { share_rows(cpu, &packed.products[0]) } else { vec![(0, packed.products[0].panels())] };
-    let mut lines = deal(out, &work, &blocks, &shares);
+    let mut planes = deal(out, &work, &blocks, &shares);
     if !cut.together {
-        let tasks: Vec<_> = blocks.iter().zip(lines.drain(..)).collect();
-        cpu.threads.for_each(tasks, |(block, lines)| cpu.level.dispatch(Whole { work: &work, block, lines }));
+        let tasks: Vec<_> = blocks.iter().zip(planes.drain(..)).collect();
+        cpu.threads.for_each(tasks, |(block, planes)| cpu.level.dispatch(Whole { work: &work, block, planes }));
         return;
     }
     let mut v = V.take();
@@ -207,9 +207,9 @@ pub fn winograd(
         cpu.threads.for_each(layout.parts(&mut buffer), |(part, v)| {
             cpu.level.dispatch(Input { work: &work, block, part, v });
         });
-        let tasks: Vec<_> = shares.iter().copied().zip(lines.drain(..shares.len())).collect();
-        cpu.threads.for_each(tasks, |((from, to), lines)| {
-            cpu.level.dispatch(Output { work: &work, block, panels: from..to, v: &buffer, lines });
+        let tasks: Vec<_> = shares.iter().copied().zip(planes.drain(..shares.len())).collect();
+        cpu.threads.for_each(tasks, |((from, to), planes)| {
+            cpu.level.dispatch(Output { work: &work, block, panels: from..to, v: &buffer, planes });
         });
         v = Some(buffer);
     }
@@ -271,8 +271,8 @@ fn share_rows(cpu: &Cpu, u: &PackedA) -> Vec<(usize, usize)> {
     (0..tasks).map(|i| (u.panels() * i / tasks, u.panels() * (i + 1) / tasks)).collect()
 }
 
-/// Cuts `out` into tile rows and deals them: to each block, to each share of its channels, in that order; within one,
-/// image by image, channel by channel, from the top.
+/// Cuts the planes of `out` and deals them: to each block, to each share of its channels, in that order; within one,
+/// image by image, channel by channel.
 fn deal<'a>(out: MapsMut<'a>, work: &Work<'_>, blocks: &[Block], shares: &[(usize, usize)]) -> Vec<Vec<PlaneMut<'a>>> {
     let u = &work.packed.products[0];
     let m = work.packed.tile.m();
@@ -284,13 +284,10 @@ fn deal<'a>(out: MapsMut<'a>, work: &Work<'_>, blocks: &[Block], shares: &[(usiz
     for mut plane in out.into_planes() {
         let (image, share) = (plane.image, share_of[plane.channel]);
         for (b, block) in blocks.iter().enumerate().filter(|(_, b)| b.images.contains(&image)) {
-            let lines = &mut dealt[b * shares.len() + share];
-            for row in block.rows.clone() {
-                let end = (work.origin[0] + (row + 1) * m).min(plane.window.y1);
-                let (line, rest) = plane.split_at(end);
-                lines.push(line);
-                plane = rest;
-            }
+            let end = (work.origin[0] + block.rows.end * m).min(plane.window.y1);
+            let (part, rest) = plane.split_at(end);
+            dealt[b * shares.len() + share].push(part);
+            plane = rest;
         }
     }
     dealt

@@ -161,7 +161,7 @@ pub(super) struct Output<'a> {
     pub(super) block: &'a Block,
     pub(super) panels: Range<usize>,
     pub(super) v: &'a [f32],
-    pub(super) lines: Vec<PlaneMut<'a>>,
+    pub(super) planes: Vec<PlaneMut<'a>>,
 }
 
 impl SimdOp for Output<'_> {
@@ -170,8 +170,8 @@ impl SimdOp for Output<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         let layout = self.block.layout(self.work, const { Shape::of::<S>() });
-        let lines = &mut self.lines;
-        with_alpha!(self.work, finish(simd, self.work, self.block, &layout, self.panels, self.v, lines));
+        let planes = &mut self.planes;
+        with_alpha!(self.work, finish(simd, self.work, self.block, &layout, self.panels, self.v, planes));
     }
 }
 
@@ -179,7 +179,7 @@ impl SimdOp for Output<'_> {
 pub(super) struct Whole<'a> {
     pub(super) work: &'a Work<'a>,
     pub(super) block: &'a Block,
-    pub(super) lines: Vec<PlaneMut<'a>>,
+    pub(super) planes: Vec<PlaneMut<'a>>,
 }
 
 impl SimdOp for Whole<'_> {
@@ -196,8 +196,8 @@ impl SimdOp for Whole<'_> {
             with_alpha!(work, transform_input(simd, work, block, &layout, part, v));
         }
         let panels = 0..work.packed.products[0].panels();
-        let lines = &mut self.lines;
-        with_alpha!(work, finish(simd, work, block, &layout, panels, &v, lines));
+        let planes = &mut self.planes;
+        with_alpha!(work, finish(simd, work, block, &layout, panels, &v, planes));
         V.set(Some(v));
     }
 }
@@ -266,25 +266,27 @@ thread_local! {
 /// Neighbours of one tile row within a vector of tiles: where their results go.
 #[derive(Clone, Copy)]
 struct Run {
-    /// Line of the first channel; the next channel's is as many further as the block has tile rows.
-    line: usize,
+    /// The plane of the first channel; the next channel's follows.
+    plane: usize,
+    /// First and one past the last row of the map.
+    rows: [usize; 2],
     /// First row in the tiles.
     top: usize,
     /// First column in a row of the vector's results.
     from: usize,
-    /// First column in the line.
+    /// First column in the window.
     x: usize,
     /// Columns.
     width: usize,
 }
 
 impl Run {
-    /// Asks for what the next channel, `next` lines further, will be stored to.
+    /// Asks for what the next channel will be stored to.
     #[inline(always)]
-    fn prefetch<S: Simd>(&self, simd: S, lines: &mut [PlaneMut<'_>], next: usize) {
-        let Some(line) = lines.get_mut(self.line + next) else { return };
-        for y in line.window.y0..line.window.y1 {
-            let row = &line.row_mut(y)[self.x..];
+    fn prefetch<S: Simd>(&self, simd: S, planes: &mut [PlaneMut<'_>]) {
+        let Some(plane) = planes.get_mut(self.plane + 1) else { return };
+        for y in self.rows[0]..self.rows[1] {
+            let row = &plane.row_mut(y)[self.x..];
             for at in (0..self.width).step_by(16) {
                 simd.prefetch(row, at);
             }
@@ -292,21 +294,23 @@ impl Run {
     }
 }
 
-/// Appends the runs of the vector that holds `tiles`.
-fn find_runs(work: &Work<'_>, block: &Block, height: usize, tiles: Range<usize>, m: usize, runs: &mut Vec<Run>) {
+/// Appends the runs of the vector that holds `tiles`; a picture has `channels` planes.
+fn find_runs(work: &Work<'_>, block: &Block, channels: usize, tiles: Range<usize>, m: usize, runs: &mut Vec<Run>) {
+    let window = work.window;
     let mut t = tiles.start;
     while t < tiles.end {
         let [n, y, x] = block.locate(work, t);
         let count = (work.columns - x).min(tiles.end - t);
         let top = work.origin[0] + (block.rows.start + y) * m;
         let left = work.origin[1] + x * m;
-        let skip = work.window.x0.saturating_sub(left);
+        let skip = [window.y0.saturating_sub(top), window.x0.saturating_sub(left)];
         runs.push(Run {
-            line: n * height * block.rows.len() + y,
-            top: work.window.y0.saturating_sub(top),
-            from: (t - tiles.start) * m + skip,
-            x: left + skip - work.window.x0,
-            width: (left + count * m).min(work.window.x1) - left - skip,
+            plane: n * channels,
+            rows: [top + skip[0], (top + m).min(window.y1)],
+            top: skip[0],
+            from: (t - tiles.start) * m + skip[1],
+            x: left + skip[1] - window.x0,
+            width: (left + count * m).min(window.x1) - left - skip[1],
         });
         t += count;
     }
@@ -321,7 +325,7 @@ fn finish<S: Simd, const A: usize>(
     layout: &Layout,
     panels: Range<usize>,
     v: &[f32],
-    lines: &mut [PlaneMut<'_>],
+    planes: &mut [PlaneMut<'_>],
 ) {
     let m = A - 2;
     let u = &work.packed.products;
@@ -374,17 +378,17 @@ fn finish<S: Simd, const A: usize>(
                 }
             }
             for o in rows.clone() {
-                let lines = &mut lines[(o - first) * block.rows.len()..];
+                let planes = &mut planes[o - first..];
                 for panel in tiles.clone() {
                     for j in (0..layout.width(panel)).step_by(S::LANES) {
                         let vector = (panel * nr + j) / S::LANES;
                         let runs = &runs[ends[vector]..ends[vector + 1]];
                         for run in runs {
-                            run.prefetch(simd, lines, block.rows.len());
+                            run.prefetch(simd, planes);
                         }
                         let from = &products[place(panel, o) + j..];
                         transform_output::<S, A>(simd, work, o, from, stride, &mut half, &mut cells);
-                        scatter(&cells, S::LANES * m, runs, lines);
+                        scatter(&cells, S::LANES * m, runs, planes);
                     }
                 }
             }
@@ -451,14 +455,13 @@ fn transform_output<S: Simd, const A: usize>(
     }
 }
 
-/// The results of a vector of tiles, rows of `width` columns, into their lines.
+/// The results of a vector of tiles, rows of `width` columns, into their planes.
 #[inline(always)]
-fn scatter(cells: &[f32; CELLS], width: usize, runs: &[Run], lines: &mut [PlaneMut<'_>]) {
+fn scatter(cells: &[f32; CELLS], width: usize, runs: &[Run], planes: &mut [PlaneMut<'_>]) {
     for run in runs {
-        let line = &mut lines[run.line];
-        let window = line.window;
-        for (y, cells) in (window.y0..window.y1).zip(cells.chunks_exact(width).skip(run.top)) {
-            line.row_mut(y)[run.x..][..run.width].copy_from_slice(&cells[run.from..][..run.width]);
+        let plane = &mut planes[run.plane];
+        for (y, cells) in (run.rows[0]..run.rows[1]).zip(cells.chunks_exact(width).skip(run.top)) {
+            plane.row_mut(y)[run.x..][..run.width].copy_from_slice(&cells[run.from..][..run.width]);
         }
     }
 }
