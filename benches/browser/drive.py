@@ -2,7 +2,7 @@
 """Drives the browser through a pseudo-terminal and counts: bytes a step, bytes when idle, a full repaint, the time to the
 first frame, the time from a key to its frame; and looks at how the terminal is left.
 
-    drive.py SWITCHBACK MODEL PICTURE [--columns 120 --rows 40] [--silent]
+    drive.py SWITCHBACK MODEL PICTURE [--columns 120 --rows 40] [--firsts 7] [--silent]
 
 The terminal at the other end answers questions as a 24-bit terminal does, unless --silent. A frame is over when its mark
 (CSI 5 n) came, or, of a silent terminal, when nothing came for 30 ms; times run to the last byte of the frame.
@@ -102,20 +102,25 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("switchback"); parser.add_argument("model"); parser.add_argument("picture")
     parser.add_argument("--columns", type=int, default=120); parser.add_argument("--rows", type=int, default=40)
+    parser.add_argument("--firsts", type=int, default=7, help="starts whose first frame is timed")
+    parser.add_argument("--only-firsts", action="store_true", help="nothing but these")
     parser.add_argument("--silent", action="store_true")
     given = parser.parse_args()
     command = [given.switchback, "browse", "-m", given.model, given.picture]
     begin = lambda: Terminal(command, given.columns, given.rows, given.silent)
 
     firsts = []
-    for _ in range(7):
+    for _ in range(given.firsts):
         t = begin()
         # The first full frame: layers, maps, input, projection, classes; after it nothing more comes.
         data, _, last = t.read(0.3, begin=3.0)
         assert b"Classes" in data and b" %" in data, "no full frame came"
         firsts.append((last - t.begun) * 1000)
         t.key(b"q"); t.wait()
-    print(f"first full frame: median {statistics.median(firsts):.0f} ms, worst {max(firsts):.0f} ms")
+    if firsts:
+        print(f"first full frame: median {statistics.median(firsts):.0f}, p95 {percentile(firsts, .95):.0f}, worst {max(firsts):.0f} ms of {len(firsts)}")
+    if given.only_firsts:
+        return
 
     t = begin()
     t.settle()

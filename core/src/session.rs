@@ -1,6 +1,7 @@
 //! A model made ready to run on one machine: packed weights (lazily), a plan a run, threads and a level.
 
 pub(crate) mod packed;
+mod prepare;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchback_core::Tensor;
+use switchback_core::picture::Picture;
 use switchback_core::projection::{self, Projection, Rule, Seed};
 
 use crate::cache::Cache;
@@ -199,6 +200,8 @@ pub(crate) struct Seen {
     pub(crate) picture: usize,
     pub(crate) unit: Unit,
     pub(crate) projection: Arc<Projection>,
+    /// The projection's window, as it is shown.
+    pub(crate) drawn: Arc<Picture>,
     pub(crate) loaded: Arc<Loaded>,
 }
 

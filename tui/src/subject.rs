@@ -1,6 +1,7 @@
 //! The model under study, and what of it never changes: names that are safe to show, receptive fields, the drawn graph.
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
 use switchback_core::network::count;
 use switchback_core::projection;
@@ -26,6 +27,8 @@ pub(crate) struct Subject {
     pub(crate) fields: Vec<Field>,
     /// Bytes of all activations of one picture.
     pub(crate) activation_bytes: u64,
+    /// Whether its filters are, or are being, packed.
+    pub(crate) packed_ahead: AtomicBool,
 }
 
 /// How a layer is shown.
@@ -68,6 +71,7 @@ impl Subject {
             classes,
             fields: receptive::fields(network),
             activation_bytes: count::activation_bytes(network),
+            packed_ahead: AtomicBool::new(false),
             opened,
             path,
         }

@@ -39,12 +39,12 @@ pub(super) fn take(state: &mut State, kind: Kind, generation: u64, answer: Answe
                 }
             }
         }
-        Answer::Projected { picture, model, unit, projection } => {
-            let bytes = size_of_val(&projection.tensor.data[..]);
+        Answer::Projected { picture, model, unit, projection, drawn } => {
+            let bytes = size_of_val(&projection.tensor.data[..]) + drawn.rgb.len();
             // What it was computed from is what it is shown beside.
             let run = state.shown.run.as_ref().filter(|r| r.picture == picture && r.model == model);
             if let Some(loaded) = run.map(|r| Arc::clone(&r.loaded)) {
-                let seen = Seen { model, picture, unit, projection, loaded };
+                let seen = Seen { model, picture, unit, projection, drawn, loaded };
                 state.cache.put(CacheKey::Project { model, picture, unit }, Value::Project(seen.clone()), bytes);
                 if flight.is_some() {
                     state.shown.projections[rule_index(unit.rule)] = Some(seen);

@@ -209,12 +209,15 @@ pub(super) fn whole_input(
 pub(super) fn crops(state: &State, buffer: &mut Buffer, subject: &Subject, seen: &Seen, areas: [Option<Rect>; 2]) {
     let window = seen.projection.window;
     let size = [window.height(), window.width()];
-    let pictures: [&dyn Fn() -> Picture; 2] = [&|| seen_picture(subject, &seen.loaded, window), &|| {
-        signed_crop(&subject.opened, &seen.projection.tensor, window)
-    }];
-    for (area, picture) in areas.into_iter().zip(pictures) {
-        let Some(area) = area.filter(|a| !a.is_empty()) else { continue };
-        Canvas::picture(Place::fit(area, size, state.aspect), &picture()).put(buffer, state.mode);
+    let [crop, projection] = areas.map(|area| area.filter(|a| !a.is_empty()));
+    let mut put = |area: Rect, picture: &Picture| {
+        Canvas::picture(Place::fit(area, size, state.aspect), picture).put(buffer, state.mode);
+    };
+    if let Some(area) = crop {
+        put(area, &seen_picture(subject, &seen.loaded, window));
+    }
+    if let Some(area) = projection {
+        put(area, &seen.drawn);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use switchback_core::network::Layer;
@@ -13,6 +14,7 @@ use switchback_core::{Error, Network, Progress};
 
 use super::Bench;
 use super::save;
+use crate::cli::draw::signed_crop;
 use crate::cli::failure::{self, describe, is_cancelled};
 use crate::cli::input::{self, Source};
 use crate::cli::{model, occlude};
@@ -53,14 +55,15 @@ fn run(
     scope: Scope,
 ) -> anyhow::Result<Answer> {
     let opened = &subject.opened;
+    let network = subject.network();
+    let keep = keep(network, scope).and(&opened.session.keep_scores());
+    pack_ahead(subject, &keep);
     let loaded = input::load(&bench.context, source, &opened.preprocess.record, opened.input_shape())?;
     let loaded = Arc::new(loaded);
     bench.answer(Kind::Run, generation, Answer::Placed { picture, loaded: Arc::clone(&loaded) });
     if bench.is_stale(Kind::Run, generation) {
         return Err(Error::Cancelled.into());
     }
-    let network = subject.network();
-    let keep = keep(network, scope).and(&opened.session.keep_scores());
     let trace = opened.session.run(&loaded.tensor, &keep)?;
     let probabilities = opened.session.scores(&trace).probabilities.swap_remove(0);
     let mut classes: Vec<(usize, f32)> = probabilities.into_iter().enumerate().collect();
@@ -68,6 +71,21 @@ fn run(
     let tensors = (0..network.nodes().len()).filter_map(|id| trace.tensor(id));
     let bytes = tensors.map(|t| size_of_val(&t.data[..])).sum::<usize>() + size_of_val(&loaded.tensor.data[..]);
     Ok(Answer::Ran(Arc::new(Run { model: subject.id, picture, scope, loaded, trace, classes, bytes })))
+}
+
+/// Before a model's first run: while the picture is read, filters are packed for that run and for the first projection.
+fn pack_ahead(subject: &Arc<Subject>, keep: &Keep) {
+    let session = &subject.opened.session;
+    if session.cpu().threads.count() == 1 || subject.packed_ahead.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let (subject, keep) = (Arc::clone(subject), keep.clone());
+    let pack = move || {
+        subject.opened.session.prepare(&keep);
+        subject.opened.session.prepare_back(subject.first_layer());
+    };
+    // It ends by itself; where no thread starts, the run packs.
+    drop(std::thread::Builder::new().name("packs-ahead".into()).spawn(pack));
 }
 
 fn keep(network: &Network, scope: Scope) -> Keep {
@@ -92,7 +110,8 @@ fn project(subject: &Arc<Subject>, run: &Arc<Run>, unit: Unit) -> anyhow::Result
     let rules = Rules { rule: unit.rule, ..Rules::default() };
     let session = &subject.opened.session;
     let projection = projection::project(session, &run.trace, 0, unit.layer, unit.seed, &rules)?;
-    Ok(Answer::Projected { picture: run.picture, model: run.model, unit, projection: Arc::new(projection) })
+    let drawn = Arc::new(signed_crop(&subject.opened, &projection.tensor, projection.window));
+    Ok(Answer::Projected { picture: run.picture, model: run.model, unit, projection: Arc::new(projection), drawn })
 }
 
 fn occlude(
