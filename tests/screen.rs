@@ -23,3 +23,5 @@ mod svg;
 mod terminal;
 #[path = "screen/tour.rs"]
 mod tour;
+#[path = "../tui/src/color/xterm.rs"]
+mod xterm;

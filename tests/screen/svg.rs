@@ -5,40 +5,18 @@ use std::io::Cursor;
 
 use vt100::Color;
 
+use crate::xterm;
+
 /// Width and height of a cell.
 const CELL: [usize; 2] = [9, 18];
 const INK: [u8; 3] = [204, 204, 204];
 const GROUND: [u8; 3] = [12, 12, 16];
 
 fn rgb(color: Color, none: [u8; 3]) -> [u8; 3] {
-    const NAMED: [[u8; 3]; 16] = [
-        [0, 0, 0],
-        [205, 0, 0],
-        [0, 205, 0],
-        [205, 205, 0],
-        [0, 0, 238],
-        [205, 0, 205],
-        [0, 205, 205],
-        [229, 229, 229],
-        [127, 127, 127],
-        [255, 0, 0],
-        [0, 255, 0],
-        [255, 255, 0],
-        [92, 92, 255],
-        [255, 0, 255],
-        [0, 255, 255],
-        [255, 255, 255],
-    ];
-    const LEVELS: [u8; 6] = [0, 95, 135, 175, 215, 255];
     match color {
         Color::Default => none,
         Color::Rgb(r, g, b) => [r, g, b],
-        Color::Idx(i @ 0..16) => NAMED[usize::from(i)],
-        Color::Idx(i @ 16..232) => {
-            let at = usize::from(i) - 16;
-            [LEVELS[at / 36], LEVELS[at / 6 % 6], LEVELS[at % 6]]
-        }
-        Color::Idx(i) => [8 + 10 * (i - 232); 3],
+        Color::Idx(i) => xterm::rgb_of_index(i),
     }
 }
 

@@ -8,7 +8,9 @@
 //! Everything that averages (downscaling, dithering) works in linear light; everything that compares colours works in
 //! Oklab (Björn Ottosson, "A perceptual color space for image processing", 2020).
 
+pub(crate) mod console;
 pub(crate) mod palette;
+mod xterm;
 
 use std::sync::LazyLock;
 
@@ -27,8 +29,16 @@ pub(crate) enum ColorMode {
     Ansi256,
     /// The sixteen named colours, taken to be xterm's.
     Ansi16,
+    /// A Linux console: sixteen inks, eight grounds, and its font's glyphs.
+    Console,
     /// No escape sequence at all: pictures become characters of more or less ink.
     None,
+}
+
+#[cfg(test)]
+impl ColorMode {
+    pub(crate) const ALL: [ColorMode; 5] =
+        [ColorMode::TrueColor, ColorMode::Ansi256, ColorMode::Ansi16, ColorMode::Console, ColorMode::None];
 }
 
 /// Linear light of every sRGB byte.
@@ -52,10 +62,25 @@ pub(crate) fn linear([r, g, b]: [u8; 3]) -> Linear {
     [to_linear(r), to_linear(g), to_linear(b)]
 }
 
+/// Steps of [`NEAR`].
+const STEPS: usize = 4096;
+
+/// The byte at the start of every step of light: from there the right one is near.
+static NEAR: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let start = |i: usize| i as f32 / STEPS as f32;
+    // At most 255 borders, so the count is a byte.
+    (0..=STEPS).map(|i| BORDERS.partition_point(|&border| border <= start(i)) as u8).collect()
+});
+
 /// The nearest sRGB byte; what is out of range is clipped, NaN is 0.
 pub(crate) fn to_byte(light: f32) -> u8 {
-    // At most 255 borders, so the count is a byte.
-    BORDERS.partition_point(|&border| border <= light) as u8
+    // A cast clips, and takes NaN to 0.
+    let step = ((light * STEPS as f32) as usize).min(STEPS);
+    let mut byte = NEAR[step];
+    while BORDERS.get(usize::from(byte)).is_some_and(|&border| border <= light) {
+        byte += 1;
+    }
+    byte
 }
 
 /// The nearest sRGB colour.
@@ -140,6 +165,7 @@ pub(crate) fn category_color(index: usize, mode: ColorMode) -> [u8; 3] {
         ColorMode::TrueColor | ColorMode::None => category_or_other(index),
         ColorMode::Ansi256 => rgb_of_index(Palette::ansi256().nearest(category_or_other(index))),
         ColorMode::Ansi16 => rgb_of_index(category_of_16(index)),
+        ColorMode::Console => console::rgb_of_index(category_of_16(index)),
     }
 }
 
@@ -168,6 +194,16 @@ mod tests {
             assert_eq!(to_byte(to_linear(byte)), byte);
         }
         assert_eq!([to_byte(-1.0), to_byte(2.0), to_byte(f32::NAN)], [0, 255, 0]);
+        let searched = |light: f32| BORDERS.partition_point(|&border| border <= light) as u8;
+        for &border in BORDERS.iter() {
+            for light in [border.next_down(), border, border.next_up()] {
+                assert_eq!(to_byte(light), searched(light), "{light}");
+            }
+        }
+        for i in 0..=100_000 {
+            let light = i as f32 / 100_000.0;
+            assert_eq!(to_byte(light), searched(light), "{light}");
+        }
         // Published value: mid-grey 188 is half of the light.
         assert_eq!(to_byte(0.5), 188);
     }

@@ -11,9 +11,10 @@ use std::fmt::Write;
 
 use switchback_core::picture::Picture;
 
+use crate::color::console::{self, Mix};
 use crate::color::palette::threshold;
 use crate::color::{
-    ColorMode, Dither, Linear, Palette, category_color, category_letter, luminance, oklab, srgb, to_linear,
+    ColorMode, Dither, Linear, Palette, category_color, category_letter, linear, luminance, oklab, srgb, to_linear,
 };
 
 /// From no ink to most: what a picture is drawn with where there are no colours. Taken for a dark ground.
@@ -146,8 +147,10 @@ pub(crate) struct Cells {
     columns: usize,
     rows: usize,
     mode: ColorMode,
-    /// `2 · rows × columns`; empty without colours.
+    /// `2 · rows × columns`; empty where a cell has no halves.
     halves: Vec<Ink>,
+    /// `rows × columns`, on a console.
+    mixes: Vec<Mix>,
     /// `rows × columns`; empty with colours.
     ramp: Vec<u8>,
 }
@@ -171,10 +174,15 @@ impl Cells {
             ColorMode::TrueColor => light.pixels.iter().map(|&p| Ink::Rgb(srgb(p))).collect(),
             ColorMode::Ansi256 => dithered(Palette::ansi256()),
             ColorMode::Ansi16 => dithered(Palette::ansi16()),
-            ColorMode::None => Vec::new(),
+            ColorMode::Console | ColorMode::None => Vec::new(),
         };
-        let ramp = if mode == ColorMode::None { ramp(light) } else { Vec::new() };
-        Self { columns, rows, mode, halves, ramp }
+        let (mut mixes, mut letters) = (Vec::new(), Vec::new());
+        match mode {
+            ColorMode::Console => mixes = pairs(light).map(console::mix).collect(),
+            ColorMode::None => letters = ramp(light),
+            _ => {}
+        }
+        Self { columns, rows, mode, halves, mixes, ramp: letters }
     }
 
     /// Categories (see [`category_color`]), `width` a row, on exactly `columns × rows` cells: flat areas with hard
@@ -186,17 +194,21 @@ impl Cells {
             false => categories[(2 * y + 1) * height / (2 * of) * width + (2 * x + 1) * width / (2 * columns)],
         };
         let ink = |category: usize| match (category_color(category, mode), mode) {
-            (rgb, ColorMode::TrueColor | ColorMode::None) => Ink::Rgb(rgb),
+            (rgb, ColorMode::TrueColor | ColorMode::Console | ColorMode::None) => Ink::Rgb(rgb),
             (rgb, ColorMode::Ansi256) => Ink::Index(Palette::ansi256().nearest(rgb)),
             (rgb, ColorMode::Ansi16) => Ink::Index(Palette::ansi16().nearest(rgb)),
         };
         let places = |of: usize| (0..of).flat_map(move |y| (0..columns).map(move |x| (x, y)));
-        let (mut halves, mut ramp) = (Vec::new(), Vec::new());
+        let (mut halves, mut mixes, mut ramp) = (Vec::new(), Vec::new(), Vec::new());
         match mode {
+            ColorMode::Console => {
+                let flat = |category| console::mix([linear(category_color(category, mode)); 2]);
+                mixes = places(rows).map(|(x, y)| flat(at(x, y, rows))).collect();
+            }
             ColorMode::None => ramp = places(rows).map(|(x, y)| category_letter(at(x, y, rows))).collect(),
             _ => halves = places(2 * rows).map(|(x, y)| ink(at(x, y, 2 * rows))).collect(),
         }
-        Self { columns, rows, mode, halves, ramp }
+        Self { columns, rows, mode, halves, mixes, ramp }
     }
 
     /// Columns.
@@ -209,10 +221,15 @@ impl Cells {
         self.rows
     }
 
-    /// Upper and lower colour of a cell; `None` where there are no colours.
+    /// Upper and lower colour of a cell; `None` where it has no halves.
     pub(crate) fn halves(&self, x: usize, y: usize) -> Option<[Ink; 2]> {
         let at = |row: usize| self.halves[row * self.columns + x];
-        (self.mode != ColorMode::None).then(|| [at(2 * y), at(2 * y + 1)])
+        (!self.halves.is_empty()).then(|| [at(2 * y), at(2 * y + 1)])
+    }
+
+    /// How a cell is filled on a console.
+    pub(crate) fn mix(&self, x: usize, y: usize) -> Option<Mix> {
+        self.mixes.get(y * self.columns + x).copied()
     }
 
     /// The character of a cell where there are no colours.
@@ -224,6 +241,9 @@ impl Cells {
     pub(crate) fn row(&self, y: usize) -> String {
         if self.mode == ColorMode::None {
             return self.ramp[y * self.columns..(y + 1) * self.columns].iter().map(|&b| char::from(b)).collect();
+        }
+        if self.mode == ColorMode::Console {
+            return console_row(&self.mixes[y * self.columns..(y + 1) * self.columns]);
         }
         let mut out = String::new();
         let (mut ink, mut ground) = (None, None);
@@ -265,6 +285,28 @@ fn code(ink: Ink, base: u8) -> String {
         Ink::Index(i @ 8..16) => format!("{}", base + 52 + i - 8),
         Ink::Index(i) => format!("{base};5;{i}"),
     }
+}
+
+/// Upper and lower pixel of every cell, row by row.
+fn pairs(light: &Light) -> impl Iterator<Item = [Linear; 2]> + '_ {
+    let at = move |x: usize, y: usize| light.pixels[y * light.width + x];
+    (0..light.height / 2).flat_map(move |y| (0..light.width).map(move |x| [at(x, 2 * y), at(x, 2 * y + 1)]))
+}
+
+/// Cells of a console as text: an ink of the upper eight is bold.
+fn console_row(cells: &[Mix]) -> String {
+    let (mut out, mut pen) = (String::new(), None);
+    for &Mix { glyph, ink, ground } in cells {
+        if pen.replace((ink, ground)) != Some((ink, ground)) {
+            let weight = if ink < 8 { 22 } else { 1 };
+            write!(out, "\x1b[{weight};{};{}m", 30 + ink % 8, 40 + ground).expect("writing to a string");
+        }
+        out.push(glyph);
+    }
+    if !cells.is_empty() {
+        out.push_str("\x1b[0m");
+    }
+    out
 }
 
 /// Characters of as much ink as the two pixels of a cell are light together; dithered, so that slopes do not band.
@@ -355,6 +397,13 @@ mod tests {
             for codes in row.split("\x1b[").skip(1).map(|s| s.split('m').next().unwrap()) {
                 for n in codes.split(';').map(|n| n.parse::<u8>().unwrap()) {
                     assert!(matches!(n, 0 | 30..=37 | 40..=47 | 90..=97 | 100..=107), "{n}");
+                }
+            }
+            let row = Cells::new(&picture, 30, 10, ColorMode::Console).row(y);
+            assert!(!row.contains(['▀', '▄']) && row.matches([' ', '░', '▒', '█']).count() == 30, "{row}");
+            for codes in row.split("\x1b[").skip(1).map(|s| s.split('m').next().unwrap()) {
+                for n in codes.split(';').map(|n| n.parse::<u8>().unwrap()) {
+                    assert!(matches!(n, 0 | 1 | 22 | 30..=37 | 40..=47), "{n}");
                 }
             }
             let row = Cells::new(&picture, 30, 10, ColorMode::None).row(y);

@@ -12,7 +12,7 @@
 //! takes replies out of it however late they are.
 
 use crate::color::ColorMode;
-use crate::terminal::{Environment, detect};
+use crate::terminal::{Environment, detect, named};
 
 /// Sets a colour, asks for it, takes it back; then the other questions, and the one that every terminal answers.
 pub(crate) const QUESTIONS: &str =
@@ -108,11 +108,17 @@ fn background(text: &str) -> Option<Background> {
 
 /// The colours to begin with: those asked for, else what terminfo and the environment promise.
 pub(crate) fn first_mode(wanted: Option<ColorMode>, env: &impl Environment) -> ColorMode {
-    wanted.unwrap_or_else(|| {
-        let term = env.var("TERM").unwrap_or_default();
-        let entry = if term.is_empty() { None } else { termini::TermInfo::from_name(&term).ok() };
-        combine(detect(env), entry.as_ref().map(promised))
-    })
+    if let Some(wanted) = wanted {
+        return named(wanted, env);
+    }
+    let known = detect(env);
+    // Whatever the entry says, these stay: it need not be read.
+    if matches!(known, ColorMode::None | ColorMode::TrueColor | ColorMode::Console) {
+        return known;
+    }
+    let term = env.var("TERM").unwrap_or_default();
+    let entry = if term.is_empty() { None } else { termini::TermInfo::from_name(&term).ok() };
+    combine(known, entry.as_ref().map(promised))
 }
 
 /// What a terminfo entry promises.
@@ -131,7 +137,7 @@ fn promised(entry: &termini::TermInfo) -> ColorMode {
 /// alone (`TERM=xterm-256color`, `COLORTERM=truecolor`).
 fn combine(environment: ColorMode, entry: Option<ColorMode>) -> ColorMode {
     match (environment, entry) {
-        (ColorMode::None | ColorMode::TrueColor, _) => environment,
+        (ColorMode::None | ColorMode::TrueColor | ColorMode::Console, _) => environment,
         (_, Some(entry)) => entry,
         (_, None) => environment,
     }
@@ -206,5 +212,9 @@ mod tests {
         let env: &[(&str, &str)] = &[("TERM", "../../etc/passwd")];
         assert_eq!(first_mode(None, &env), Ansi256);
         assert_eq!(first_mode(Some(Ansi16), &env), Ansi16);
+        let env: &[(&str, &str)] = &[("TERM", "linux")];
+        assert_eq!(first_mode(None, &env), ColorMode::Console);
+        assert_eq!(first_mode(Some(Ansi16), &env), ColorMode::Console);
+        assert_eq!(first_mode(Some(Ansi256), &env), Ansi256);
     }
 }

@@ -56,10 +56,16 @@ pub(crate) fn detect(env: &impl Environment) -> ColorMode {
         return ColorMode::Ansi256;
     }
     match &term[..] {
-        "linux" | "xterm" | "screen" | "tmux" | "vt220" | "ansi" | "cygwin" | "rxvt" => ColorMode::Ansi16,
+        "linux" => ColorMode::Console,
+        "xterm" | "screen" | "tmux" | "vt220" | "ansi" | "cygwin" | "rxvt" => ColorMode::Ansi16,
         "vt100" | "vt102" => ColorMode::None,
         _ => ColorMode::Ansi256,
     }
+}
+
+/// The colours that somebody named, as this terminal shows them: sixteen of a console are its own.
+pub(crate) fn named(mode: ColorMode, env: &impl Environment) -> ColorMode {
+    if mode == ColorMode::Ansi16 && detect(env) == ColorMode::Console { ColorMode::Console } else { mode }
 }
 
 /// Whether stdout goes to a terminal.
@@ -100,7 +106,7 @@ mod tests {
 
     #[test]
     fn environments_and_their_colours() {
-        use ColorMode::{Ansi16, Ansi256, None, TrueColor};
+        use ColorMode::{Ansi256, Console, None, TrueColor};
         let cases: &[(&[(&str, &str)], ColorMode)] = &[
             (&[], None),
             (&[("TERM", "dumb")], None),
@@ -109,7 +115,8 @@ mod tests {
             (&[("TERM", "xterm-256color"), ("COLORTERM", "truecolor"), ("NO_COLOR", "1")], None),
             (&[("TERM", "xterm-256color"), ("NO_COLOR", "")], Ansi256),
             (&[("TERM", "xterm-256color"), ("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1")], Ansi256),
-            (&[("TERM", "linux")], Ansi16),
+            (&[("TERM", "linux")], Console),
+            (&[("TERM", "linux"), ("NO_COLOR", "1")], None),
             (&[("TERM", "vt100")], None),
             (&[("TERM", "xterm-direct")], TrueColor),
             (&[("TERM", "xterm-kitty")], TrueColor),

@@ -7,7 +7,7 @@
 use ratatui::style::{Color, Modifier, Style};
 
 use crate::color::palette::rgb_of_index;
-use crate::color::{ColorMode, Palette};
+use crate::color::{ColorMode, Palette, console};
 
 /// What a piece of the screen is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,6 +130,7 @@ impl Theme {
     pub(crate) fn gap(&self, mode: ColorMode) -> [u8; 3] {
         match mode {
             ColorMode::Ansi16 => rgb_of_index(8),
+            ColorMode::Console => console::rgb_of_index(8),
             _ => flat(self.gap, mode),
         }
     }
@@ -154,7 +155,9 @@ impl Theme {
             Role::Dim => plain.fg(ink(self.dim)),
             Role::Title => plain.fg(ink(self.title)),
             Role::Focus => bold.fg(ink(self.accent)),
-            Role::Selected if mode == ColorMode::Ansi16 => bold.add_modifier(Modifier::REVERSED),
+            Role::Selected if matches!(mode, ColorMode::Ansi16 | ColorMode::Console) => {
+                bold.add_modifier(Modifier::REVERSED)
+            }
             Role::Selected => bold.fg(ink(self.strong)).bg(ink(self.selected)),
             Role::Mark => bold.fg(ink(self.accent)),
             Role::Strong => bold.fg(ink(self.strong)),
@@ -173,6 +176,7 @@ pub(crate) fn flat(rgb: [u8; 3], mode: ColorMode) -> [u8; 3] {
         ColorMode::TrueColor => rgb,
         ColorMode::Ansi256 => rgb_of_index(Palette::ansi256().nearest(rgb)),
         ColorMode::Ansi16 => rgb_of_index(Palette::ansi16().nearest(rgb)),
+        ColorMode::Console => console::rgb_of_index(console::ink(rgb)),
         ColorMode::None => [0; 3],
     }
 }
@@ -183,6 +187,7 @@ pub(crate) fn color(rgb: [u8; 3], mode: ColorMode) -> Color {
         ColorMode::TrueColor => Color::Rgb(rgb[0], rgb[1], rgb[2]),
         ColorMode::Ansi256 => Color::Indexed(Palette::ansi256().nearest(rgb)),
         ColorMode::Ansi16 => Color::Indexed(Palette::ansi16().nearest(rgb)),
+        ColorMode::Console => Color::Indexed(console::ink(rgb)),
         ColorMode::None => Color::Reset,
     }
 }
@@ -195,7 +200,7 @@ mod tests {
     fn every_role_is_visible_in_every_mode() {
         let roles = [Role::Title, Role::Focus, Role::Selected, Role::Strong, Role::Warn, Role::Bad, Role::Key];
         for theme in Theme::built_in() {
-            for mode in [ColorMode::TrueColor, ColorMode::Ansi256, ColorMode::Ansi16, ColorMode::None] {
+            for mode in ColorMode::ALL {
                 for role in roles {
                     let style = theme.style(role, mode);
                     if mode == ColorMode::None {

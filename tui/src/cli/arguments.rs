@@ -116,7 +116,7 @@ pub(crate) enum Color {
     /// The 256-colour palette
     #[value(name = "256")]
     Indexed,
-    /// The 16 named colours
+    /// The 16 named colours; on a Linux console those that it has
     #[value(name = "16")]
     Ansi,
     /// Characters alone

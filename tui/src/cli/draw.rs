@@ -22,7 +22,8 @@ const MOST_UNITS: usize = 12;
 /// The colours to draw with on stdout; `None` where it is no terminal and nobody asked for colours by name.
 pub(crate) fn mode(context: &Context) -> Option<ColorMode> {
     let of_terminal = || terminal::stdout_is_terminal().then(|| terminal::detect(&terminal::Process));
-    context.options.color.named().or_else(of_terminal)
+    let named = context.options.color.named().map(|mode| terminal::named(mode, &terminal::Process));
+    named.or_else(of_terminal)
 }
 
 /// The sheet for this terminal, where `below` lines follow it.

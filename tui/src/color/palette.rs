@@ -15,6 +15,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+pub(crate) use super::xterm::rgb_of_index;
 use super::{Linear, linear, luminance, oklab, srgb};
 
 /// Side of the threshold matrix.
@@ -44,37 +45,6 @@ struct Entry {
 static ANSI256: LazyLock<Palette> =
     LazyLock::new(|| Palette::new((16..=255).map(|i| (i, rgb_of_index(i))).collect(), 0.75));
 static ANSI16: LazyLock<Palette> = LazyLock::new(|| Palette::new((0..16).map(|i| (i, rgb_of_index(i))).collect(), 1.0));
-
-/// The sRGB colour xterm shows for an index. The first sixteen are xterm's defaults: a theme may change them.
-pub(crate) fn rgb_of_index(index: u8) -> [u8; 3] {
-    const NAMED: [[u8; 3]; 16] = [
-        [0, 0, 0],
-        [205, 0, 0],
-        [0, 205, 0],
-        [205, 205, 0],
-        [0, 0, 238],
-        [205, 0, 205],
-        [0, 205, 205],
-        [229, 229, 229],
-        [127, 127, 127],
-        [255, 0, 0],
-        [0, 255, 0],
-        [255, 255, 0],
-        [92, 92, 255],
-        [255, 0, 255],
-        [0, 255, 255],
-        [255, 255, 255],
-    ];
-    const LEVELS: [u8; 6] = [0, 95, 135, 175, 215, 255];
-    match index {
-        0..16 => NAMED[usize::from(index)],
-        16..232 => {
-            let at = usize::from(index) - 16;
-            [LEVELS[at / 36], LEVELS[at / 6 % 6], LEVELS[at % 6]]
-        }
-        232.. => [8 + 10 * (index - 232); 3],
-    }
-}
 
 impl Palette {
     /// Indices 16 to 255.

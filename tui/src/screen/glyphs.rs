@@ -16,7 +16,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::pen::index;
 use crate::color::palette::rgb_of_index;
-use crate::color::{ColorMode, Palette};
+use crate::color::{ColorMode, Palette, console};
 
 /// Attributes that change how a space looks.
 const ON_SPACE: Modifier = Modifier::UNDERLINED.union(Modifier::REVERSED).union(Modifier::CROSSED_OUT);
@@ -71,14 +71,17 @@ impl Glyphs {
             0 if symbol.is_empty() => " ",
             _ => "?",
         });
-        seen.fg = self.color(cell.fg);
-        seen.bg = self.color(cell.bg);
+        seen.fg = self.color(cell.fg, false);
+        seen.bg = self.color(cell.bg, true);
         seen.modifier = cell.modifier;
+        if self.mode == ColorMode::Console {
+            console_form(&mut seen);
+        }
         plain_form(&mut seen);
         seen
     }
 
-    fn color(&mut self, color: Color) -> Color {
+    fn color(&mut self, color: Color, ground: bool) -> Color {
         match (self.mode, color) {
             (ColorMode::None, _) => Color::Reset,
             (ColorMode::TrueColor, _) | (_, Color::Reset) => color,
@@ -86,6 +89,16 @@ impl Glyphs {
                 *self.nearest.entry(color).or_insert_with(|| Color::Indexed(Palette::ansi256().nearest([r, g, b])))
             }
             (ColorMode::Ansi256, _) => color,
+            (ColorMode::Console, _) => {
+                let rgb = match (color, index(color)) {
+                    (_, Some(i @ ..16)) if !ground || i < 8 => return Color::Indexed(i),
+                    (_, Some(i @ ..16)) => console::rgb_of_index(i),
+                    (Color::Rgb(r, g, b), _) => [r, g, b],
+                    (_, Some(i)) => rgb_of_index(i),
+                    (_, None) => return color,
+                };
+                Color::Indexed(if ground { console::ground(rgb) } else { console::ink(rgb) })
+            }
             (ColorMode::Ansi16, _) => {
                 let rgb = match (color, index(color)) {
                     (_, Some(..16)) => return color,
@@ -97,6 +110,16 @@ impl Glyphs {
             }
         }
     }
+}
+
+/// On a console the upper eight inks are the lower ones written bold, and glyphs are those of its font.
+fn console_form(cell: &mut Cell) {
+    if let Some(bright @ 8..16) = index(cell.fg) {
+        cell.fg = Color::Indexed(bright - 8);
+        cell.modifier |= Modifier::BOLD;
+    }
+    let known = console::glyph(cell.symbol()).to_owned();
+    cell.set_symbol(&known);
 }
 
 /// Blocks and spaces in their one form.

@@ -10,9 +10,11 @@ use ratatui::style::{Color, Style};
 use switchback_core::Window;
 use switchback_core::picture::Picture;
 
-use crate::color::{ColorMode, Linear, linear};
+use crate::color::console::Mix;
+use crate::color::{ColorMode, Linear, linear, srgb};
 use crate::colormap::Colormap;
 use crate::halfblock::{Cells, Ink, Light, Scaler, fit};
+use crate::theme;
 
 /// Where a picture or map of `size` lies on the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,25 +160,31 @@ impl Canvas {
                     Some([top, bottom]) => {
                         cell.set_char('▀').set_fg(ink(top)).set_bg(ink(bottom));
                     }
-                    None => {
-                        cell.set_char(cells.letter(usize::from(x), usize::from(y)));
-                    }
+                    None => match cells.mix(usize::from(x), usize::from(y)) {
+                        Some(Mix { glyph, ink, ground }) => {
+                            cell.set_char(glyph).set_fg(Color::Indexed(ink)).set_bg(Color::Indexed(ground));
+                        }
+                        None => {
+                            cell.set_char(cells.letter(usize::from(x), usize::from(y)));
+                        }
+                    },
                 }
             }
         }
-        if mode == ColorMode::None {
-            // White pixels are no outline among letters.
-            self.outlines.iter().for_each(|(at, _)| self.frame(buffer, *at));
+        if matches!(mode, ColorMode::None | ColorMode::Console) {
+            // White pixels are no outline among letters, and a cell of one colour is too wide a line.
+            self.outlines.iter().for_each(|(at, light)| self.frame(buffer, *at, theme::color(srgb(*light), mode)));
         }
     }
 
-    fn frame(&self, buffer: &mut Buffer, [x0, y0, x1, y1]: [usize; 4]) {
+    fn frame(&self, buffer: &mut Buffer, [x0, y0, x1, y1]: [usize; 4], color: Color) {
         let clip = |at: usize, most: u16| (at as u16).min(most.saturating_sub(1));
         let (left, right) = (clip(x0, self.area.width), clip(x1.saturating_sub(1), self.area.width));
         let (top, bottom) = (clip(y0 / 2, self.area.height), clip(y1.saturating_sub(1) / 2, self.area.height));
         let mut put = |x: u16, y: u16, c: char| {
             if let Some(cell) = buffer.cell_mut((self.area.x + x, self.area.y + y)) {
-                cell.set_char(c).set_style(Style::new().add_modifier(ratatui::style::Modifier::BOLD));
+                let style = Style::new().fg(color).bg(Color::Reset).add_modifier(ratatui::style::Modifier::BOLD);
+                cell.set_char(c).set_style(style);
             }
         };
         if left == right && top == bottom {
@@ -232,7 +240,7 @@ mod tests {
     #[test]
     fn outlines_show_in_every_mode() {
         let area = Rect::new(0, 0, 6, 3);
-        for mode in [ColorMode::TrueColor, ColorMode::Ansi256, ColorMode::Ansi16, ColorMode::None] {
+        for mode in ColorMode::ALL {
             let draw = |outline: bool| {
                 let mut canvas = Canvas::plain(area, [200, 30, 30]);
                 if outline {
