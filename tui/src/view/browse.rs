@@ -58,6 +58,10 @@ fn layers(state: &State, buffer: &mut Buffer, area: Rect, inside: Rect) {
             text::put(state, buffer, inside, y, &" ".repeat(inside.width.into()), role);
         }
         text::put(state, buffer, inside, y, &layer.graph, if selected { role } else { Role::Dim });
+        if inside.width >= WIDE {
+            wide_layer(state, buffer, Rect { y: inside.y + y, height: 1, ..inside }, lanes + 1, id, role);
+            continue;
+        }
         // Where there is little room, a whole name tells more than its shape, which stands above the maps.
         let whole = text::width(&layer.name) + lanes + 1;
         let fits = whole + 1 + text::width(&layer.shape) <= inside.width;
@@ -71,6 +75,24 @@ fn layers(state: &State, buffer: &mut Buffer, area: Rect, inside: Rect) {
             text::right(state, buffer, inside, y, &layer.shape, shape);
         }
     }
+}
+
+/// From so many columns on, a row of the list has room for all that is known of a layer.
+const WIDE: u16 = 76;
+
+/// A layer's name, kind, shape, and what one of its units sees.
+fn wide_layer(state: &State, buffer: &mut Buffer, row: Rect, x: u16, id: usize, role: Role) {
+    let Some(subject) = state.subject() else { return };
+    let layer = &subject.layers[id];
+    let dim = if role == Role::Text { Role::Dim } else { role };
+    let column = |from: u16, to: u16| Rect { x: row.x + from, width: to.saturating_sub(from), ..row };
+    let names = row.width.saturating_sub(x + 46).min(40) + x;
+    let name = column(x, names);
+    text::put(state, buffer, name, 0, &text::middle(&layer.name, name.width), role);
+    text::put(state, buffer, column(names + 2, names + 18), 0, layer.kind, dim);
+    text::right(state, buffer, column(names + 18, names + 28), 0, &layer.shape, dim);
+    let [h, w] = subject.fields[id].size;
+    text::right(state, buffer, column(names + 28, names + 46), 0, &format!("sees {h}×{w} px"), dim);
 }
 
 fn maps(state: &State, buffer: &mut Buffer, area: Rect, inside: Rect) {

@@ -6,7 +6,7 @@ use ratatui::style::Modifier;
 use switchback_core::Window;
 
 use super::browse;
-use super::layout::{Layout, grid};
+use super::layout::{self, Layout, grid};
 use super::mosaic;
 use super::picture::{Canvas, Place};
 use super::text::{self, number, percent};
@@ -42,13 +42,28 @@ pub(crate) struct Figure {
 /// Rows of text below the figures.
 const BELOW: u16 = 2;
 
+/// Figures, and what lies in the room that they leave.
+struct Arranged {
+    figures: Vec<Figure>,
+    classes: Option<Rect>,
+    /// The names of the label map's colours as a list; else they stand in a row at the foot.
+    labels: Option<Rect>,
+}
+
+/// Rows that are worth a list: a title and three of it.
+const LEAST: u16 = 4;
+
 /// Every figure of the view.
 pub(crate) fn all(state: &State, layout: &Layout) -> Vec<Figure> {
+    arrange(state, layout).figures
+}
+
+fn arrange(state: &State, layout: &Layout) -> Arranged {
     let body = layout.body;
     let pinned = |what: &'static [What]| if state.pin.is_some() { what } else { &[] };
     let (kinds, side) = match state.view {
         View::Occlusion => {
-            let side = if body.width >= 100 { 34 } else { 0 };
+            let side = if body.width >= 100 && !state.expanded { 34 } else { 0 };
             let mut kinds = vec![What::Input, What::Probability, What::Labels, What::Activity];
             kinds.extend(pinned(&[What::PinProbability]));
             (kinds, side)
@@ -66,9 +81,27 @@ pub(crate) fn all(state: &State, layout: &Layout) -> Vec<Figure> {
     };
     let area = Rect { width: body.width.saturating_sub(side), height: body.height.saturating_sub(BELOW), ..body };
     let around = if state.view == View::Occlusion { 2 } else { 1 };
-    let cells = grid(area, kinds.len(), around, state.aspect);
+    let tall = state.subject().map_or(1.0, |s| {
+        let [h, w] = s.opened.input_shape().size();
+        h as f64 / w as f64
+    });
+    let layout::Grid { cells, beside, below } = grid(area, kinds.len(), around, tall, state.aspect);
+    // A row stays free above what is below.
+    let rest = Rect { y: below.y + 1, height: below.height.saturating_sub(1), ..below };
+    let rest = (rest.height >= LEAST && !state.expanded).then_some(rest);
+    let half = |right: u16| rest.map(|r| Rect { x: r.x + right * (r.width / 2 + 1), width: r.width / 2 - right, ..r });
+    let (classes, labels) = match state.view {
+        View::Occlusion if side > 0 => {
+            let beside = Rect { x: body.right() - 32, width: 32, height: body.height.saturating_sub(BELOW), ..body };
+            let classes = Rect { height: beside.height.min(13), ..beside };
+            let rest = Rect { y: classes.bottom() + 1, height: beside.height.saturating_sub(14), ..beside };
+            (Some(classes), (rest.height > CATEGORIES as u16).then_some(rest))
+        }
+        View::Occlusion => (half(0), half(1)),
+        _ => (beside.filter(|b| b.height >= LEAST && b.width >= 20).or(half(0)), None),
+    };
     let size = state.occlusion().map(|o| [o.map.rows, o.map.columns]);
-    kinds
+    let figures = kinds
         .into_iter()
         .zip(cells)
         .map(|(what, area)| {
@@ -76,7 +109,8 @@ pub(crate) fn all(state: &State, layout: &Layout) -> Vec<Figure> {
             let place = size.filter(|_| map).map(|size| Place::fit(inside(area, around), size, state.aspect));
             Figure { what, area, place }
         })
-        .collect()
+        .collect();
+    Arranged { figures, classes, labels }
 }
 
 fn inside(area: Rect, around: u16) -> Rect {
@@ -84,25 +118,33 @@ fn inside(area: Rect, around: u16) -> Rect {
 }
 
 pub(super) fn draw(state: &State, buffer: &mut Buffer, layout: &Layout) {
-    for figure in all(state, layout) {
+    let Arranged { figures, classes, labels } = arrange(state, layout);
+    for figure in figures {
         match state.view {
             View::Occlusion => occlusion(state, buffer, &figure),
             _ => projection(state, buffer, &figure),
         }
     }
+    if let Some(area) = classes {
+        let head = if state.view == View::Occlusion { "Classes of the whole picture" } else { "Classes" };
+        text::title(state, buffer, area, head, "", false);
+        browse::class_bars(state, buffer, under_title(area), false);
+    }
     let body = layout.body;
     let below = Rect { y: body.bottom().saturating_sub(BELOW), height: BELOW, ..body };
     if state.view == View::Occlusion {
-        legend(state, buffer, below);
-        if body.width >= 100 && !state.expanded {
-            let side = Rect { x: body.right() - 32, width: 32, height: body.height.saturating_sub(BELOW), ..body };
-            text::title(state, buffer, side, "Classes of the whole picture", "", false);
-            let bars = Rect { y: side.y + 1, height: side.height.saturating_sub(1).min(12), ..side };
-            browse::class_bars(state, buffer, bars, false);
+        match labels {
+            Some(area) => label_list(state, buffer, area),
+            None => label_row(state, buffer, below),
         }
+        whole_picture(state, buffer, Rect { y: below.bottom().saturating_sub(1), height: 1, ..below });
     } else {
         text::put(state, buffer, below, 1, rule_meaning(state.selection.rule), Role::Dim);
     }
+}
+
+fn under_title(area: Rect) -> Rect {
+    Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }
 }
 
 fn projection(state: &State, buffer: &mut Buffer, figure: &Figure) {
@@ -186,7 +228,10 @@ fn occlusion(state: &State, buffer: &mut Buffer, figure: &Figure) {
                 let [y, x] = state.selection.square.map(|n| n * o.settings.stride);
                 let side = o.settings.size;
                 canvas.outline(place.window(Window { y0: y, x0: x, y1: y + side, x1: x + side }), state.cursor());
-                let what = format!("{side}×{side} px, every {} px", o.settings.stride);
+                let what = match area.width {
+                    ..20 => format!("{side} px, every {}", o.settings.stride),
+                    _ => format!("{side}×{side} px, every {} px", o.settings.stride),
+                };
                 text::put(state, buffer, bar, 0, &what, Role::Dim);
             }
             canvas.put(buffer, state.mode);
@@ -215,11 +260,15 @@ fn occlusion(state: &State, buffer: &mut Buffer, figure: &Figure) {
             browse::color_bar(state, buffer, bar, mosaic::range(&o.map.activity), "", number);
         }
         What::Labels => {
-            text::title(state, buffer, area, "Most probable label", "", false);
+            let narrow = area.width < 24;
+            text::title(state, buffer, area, if narrow { "Label" } else { "Most probable label" }, "", false);
             let Some(o) = map else { return };
             labels(state, buffer, picture, o);
             let other = o.map.label.iter().filter(|&&l| l != o.map.baseline_label).count();
-            let what = format!("another wins at {other} of {}", o.map.label.len());
+            let what = match narrow {
+                true => format!("other at {other}/{}", o.map.label.len()),
+                false => format!("another wins at {other} of {}", o.map.label.len()),
+            };
             text::put(state, buffer, bar, 0, &what, Role::Dim);
         }
         What::Crop | What::Rule(_) | What::PinCrop | What::PinRule => {}
@@ -262,8 +311,18 @@ fn labels(state: &State, buffer: &mut Buffer, area: Rect, o: &Occlusion) {
     }
 }
 
-/// The names of the label map's colours, and under them what the cursor is on.
-fn legend(state: &State, buffer: &mut Buffer, area: Rect) {
+/// The colour of category `i` in two cells, or its letter.
+fn swatch(state: &State, buffer: &mut Buffer, area: Rect, [x, y]: [u16; 2], i: usize) {
+    let at = Rect { x: area.x + x, y: area.y + y, width: 2, height: 1 };
+    Canvas::plain(at, category_color(i, state.mode)).put(buffer, state.mode);
+    if state.mode == ColorMode::None {
+        let letter = char::from(category_letter(i)).to_string().repeat(2);
+        text::at(state, buffer, area, x, y, &letter, Role::Strong);
+    }
+}
+
+/// The names of the label map's colours, one after the other.
+fn label_row(state: &State, buffer: &mut Buffer, area: Rect) {
     let (Some(subject), Some(o)) = (state.subject(), state.occlusion()) else { return };
     let mut x = 0;
     for (i, (label, n)) in label_order(o).into_iter().enumerate().take(CATEGORIES) {
@@ -271,27 +330,41 @@ fn legend(state: &State, buffer: &mut Buffer, area: Rect) {
         if x + text::width(&name) + 3 > area.width {
             break;
         }
-        let swatch = Rect { x: area.x + x, width: 2, height: 1, ..area };
-        Canvas::plain(swatch, category_color(i, state.mode)).put(buffer, state.mode);
-        if state.mode == ColorMode::None {
-            let letter = char::from(category_letter(i)).to_string().repeat(2);
-            text::at(state, buffer, area, x, 0, &letter, Role::Strong);
-        }
+        swatch(state, buffer, area, [x, 0], i);
         x = text::at(state, buffer, area, x + 3, 0, &name, Role::Text) + 2;
     }
+}
+
+/// The same as a list, with the places that each wins.
+fn label_list(state: &State, buffer: &mut Buffer, area: Rect) {
+    text::title(state, buffer, area, "Labels", "places", false);
+    let (Some(subject), Some(o)) = (state.subject(), state.occlusion()) else { return };
+    let rows = under_title(area);
+    for (i, (label, n)) in label_order(o).into_iter().enumerate().take(CATEGORIES.min(rows.height.into())) {
+        let y = i as u16;
+        swatch(state, buffer, rows, [0, y], i);
+        let name = Rect { width: rows.width.saturating_sub(6), ..rows };
+        text::at(state, buffer, name, 3, y, subject.class(label), Role::Text);
+        text::right(state, buffer, rows, y, &n.to_string(), Role::Dim);
+    }
+}
+
+/// How far the map is, or what the network makes of the picture without a square.
+fn whole_picture(state: &State, buffer: &mut Buffer, area: Rect) {
+    let (Some(subject), Some(o)) = (state.subject(), state.occlusion()) else { return };
     if !o.whole {
         let known = o.map.known.iter().filter(|&&k| k).count();
         let what = format!("coarse: {known} of {} places computed, the others lie between", o.map.known.len());
-        text::put(state, buffer, area, 1, &what, Role::Warn);
-    } else {
-        let what = format!(
-            "whole picture: {} {}, {}",
-            subject.class(o.map.baseline_label),
-            o.map.baseline_probability.first().map_or_else(String::new, |&p| percent(p)),
-            format_args!("activity {} · {:.2} s", number(o.map.baseline_activity), o.seconds)
-        );
-        text::put(state, buffer, area, 1, &what, Role::Dim);
+        text::put(state, buffer, area, 0, &what, Role::Warn);
+        return;
     }
+    let what = format!(
+        "whole picture: {} {}, {}",
+        subject.class(o.map.baseline_label),
+        o.map.baseline_probability.first().map_or_else(String::new, |&p| percent(p)),
+        format_args!("activity {} · {:.2} s", number(o.map.baseline_activity), o.seconds)
+    );
+    text::put(state, buffer, area, 0, &what, Role::Dim);
 }
 
 fn at_square(state: &State, [row, column]: [usize; 2]) -> Option<String> {

@@ -89,15 +89,26 @@ fn browse(body: Rect) -> Vec<(Pane, Rect)> {
     ]
 }
 
-/// `count` pictures of nearly square shape in `area`, each with `around` rows of text: the grid that shows them largest.
-pub(crate) fn grid(area: Rect, count: usize, around: u16, aspect: f64) -> Vec<Rect> {
+/// Places for pictures, and what is left beside and below them.
+#[derive(Clone, Debug)]
+pub(crate) struct Grid {
+    pub(crate) cells: Vec<Rect>,
+    /// The place that would come next in the last row, to its end.
+    pub(crate) beside: Option<Rect>,
+    pub(crate) below: Rect,
+}
+
+/// `count` pictures, `tall` times as high as wide, in `area`, each with `around` rows of text: the grid that shows them
+/// largest. No place is higher than its picture needs.
+pub(crate) fn grid(area: Rect, count: usize, around: u16, tall: f64, aspect: f64) -> Grid {
     let count = count.max(1) as u16;
     let cell = |across: u16| {
         let down = count.div_ceil(across);
         let width = area.width.saturating_sub(GAP * (across - 1)) / across;
         let height = area.height / down;
-        let scale = f64::from(width).min(f64::from(height.saturating_sub(around)) * aspect);
-        (across, width, height, scale)
+        let scale = f64::from(width).min(f64::from(height.saturating_sub(around)) * aspect / tall);
+        let needs = (scale * tall / aspect).ceil() as u16 + around;
+        (across, width, height.min(needs), scale)
     };
     // Of grids that show them equally large, the one with fewer places left over, then the wider one.
     let left_over = |across: u16| across * count.div_ceil(across) - count;
@@ -106,9 +117,14 @@ pub(crate) fn grid(area: Rect, count: usize, around: u16, aspect: f64) -> Vec<Re
         .max_by(|a, b| a.3.total_cmp(&b.3).then(left_over(b.0).cmp(&left_over(a.0))).then(a.0.cmp(&b.0)))
         .expect("at least one");
     let (across, width, height, _) = best;
-    (0..count)
-        .map(|i| Rect::new(area.x + i % across * (width + GAP), area.y + i / across * height, width, height))
-        .collect()
+    let place = |i: u16| Rect::new(area.x + i % across * (width + GAP), area.y + i / across * height, width, height);
+    let beside = (!count.is_multiple_of(across)).then(|| {
+        let next = place(count);
+        Rect { width: area.right().saturating_sub(next.x), ..next }
+    });
+    let used = count.div_ceil(across) * height;
+    let below = Rect { y: area.y + used, height: area.height.saturating_sub(used), ..area };
+    Grid { cells: (0..count).map(place).collect(), beside, below }
 }
 
 #[cfg(test)]
@@ -137,15 +153,21 @@ mod tests {
     fn grids_hold_their_pictures() {
         for count in 1..9 {
             let area = Rect::new(1, 1, 118, 34);
-            let cells = grid(area, count, 2, 2.0);
+            let Grid { mut cells, beside, below } = grid(area, count, 2, 1.0, 2.0);
             assert_eq!(cells.len(), count);
+            cells.extend(beside);
+            cells.push(below);
             assert!(cells.iter().all(|c| area.intersection(*c) == *c), "{count}: {cells:?}");
+            assert!(cells.iter().enumerate().all(|(i, a)| cells[..i].iter().all(|b| !a.intersects(*b))), "{cells:?}");
         }
         // Two by two, where three and one would be no larger.
-        let four = grid(Rect::new(0, 0, 164, 54), 4, 2, 2.0);
-        assert_eq!((four[1].y, four[2].x, four[2].y), (0, 0, 27));
-        for cells in four.windows(2) {
-            assert!(!cells[0].intersects(cells[1]));
-        }
+        let four = grid(Rect::new(0, 0, 164, 54), 4, 2, 1.0, 2.0);
+        assert_eq!((four.cells[1].y, four.cells[2].x, four.cells[2].y), (0, 0, 27));
+        // Four in a row are as high as they are wide, and what they leave is one piece.
+        let row = grid(Rect::new(1, 1, 78, 19), 4, 2, 1.0, 2.0);
+        assert_eq!((row.cells[3].y, row.cells[3].height, row.below), (1, 11, Rect::new(1, 12, 78, 8)));
+        // Five leave one place.
+        let five = grid(Rect::new(1, 1, 78, 19), 5, 1, 1.0, 2.0);
+        assert_eq!(five.beside.map(|b| (b.y, b.right())), Some((five.cells[3].y, 79)));
     }
 }

@@ -16,7 +16,7 @@ type Row = (String, String, String);
 
 /// The box over `body`.
 fn area(state: &State, body: Rect) -> Rect {
-    let wide = if matches!(state.overlay, Some(Overlay::Help { .. })) { 92 } else { 76 };
+    let wide = if matches!(state.overlay, Some(Overlay::Help { .. } | Overlay::Palette { .. })) { 92 } else { 76 };
     // Slivers of text beside the box would only disturb.
     let width = if body.width < wide + 10 { body.width } else { wide };
     let height = body.height.min(34);
@@ -98,7 +98,7 @@ pub(super) fn draw(state: &State, buffer: &mut Buffer, layout: &Layout) {
                 .into_iter()
                 .map(|(name, value, what)| (format!("{name} {value}"), what.to_owned(), String::new()))
                 .collect();
-            rows_of(state, buffer, list, &rows, *chosen, 28);
+            rows_of(state, buffer, list, &rows, *chosen, if list.width < 80 { 28 } else { 34 });
             foot(state, buffer, area, "tab completes · enter does it · esc closes");
         }
         Overlay::Find { line, chosen } => {
