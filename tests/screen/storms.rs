@@ -112,6 +112,7 @@ fn after_a_flood_the_screen_is_whole_one_worker_is_left_and_memory_is_bounded() 
     terminal.shows(&["Layers", "Classes"]);
     nothing_is_left_over(&mut terminal);
     assert_eq!(terminal.status("Threads"), threads);
+    assert_eq!(terminal.threads().iter().filter(|name| *name == "worker").count(), 1, "{:?}", terminal.threads());
     let grown = memory(&terminal).saturating_sub(before);
     assert!(grown < 150_000, "{grown} kB more than before");
     terminal.send(b"q");

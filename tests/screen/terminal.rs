@@ -149,8 +149,13 @@ impl Terminal {
 
     /// Until nothing moves.
     pub(crate) fn rest(&mut self) {
+        self.settle(REST);
+    }
+
+    /// Until nothing came for `quiet`.
+    pub(crate) fn settle(&mut self, quiet: Duration) {
         let mut patience = Patience(PATIENCE);
-        while patience.during(REST, || self.take(REST)) {
+        while patience.during(quiet, || self.take(quiet)) {
             assert!(patience.is_left(), "the screen never rests:\n{}", self.text());
         }
     }
@@ -215,6 +220,13 @@ impl Terminal {
         let path = format!("/proc/{}/status", self.process().as_raw_nonzero());
         let text = std::fs::read_to_string(path).unwrap_or_default();
         text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':')).unwrap_or_default().trim().to_owned()
+    }
+
+    /// The names of its threads.
+    pub(crate) fn threads(&self) -> Vec<String> {
+        let path = format!("/proc/{}/task", self.process().as_raw_nonzero());
+        let tasks = std::fs::read_dir(path).into_iter().flatten().flatten();
+        tasks.filter_map(|t| Some(std::fs::read_to_string(t.path().join("comm")).ok()?.trim().to_owned())).collect()
     }
 
     /// Whether the program is gone; it may still wait for whoever counts the dead.
