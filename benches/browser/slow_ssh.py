@@ -27,6 +27,8 @@ with tempfile.TemporaryDirectory() as home:
         t = Terminal(command, 120, 40, False)
         t.read(2.0, 20, begin=10)
         t.settle(20)
+        if not t.alive() or len(t.seen) < 2000:
+            sys.exit("no browser came over ssh (does sshd want its folder /run/sshd?):\n" + t.seen.decode(errors="replace"))
         print("first screens", len(t.seen), "bytes")
         start, lasts = len(t.seen), []
         for _ in range(3):

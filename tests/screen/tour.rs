@@ -1,6 +1,7 @@
 //! The tour's pictures: the real program, driven by keys, its screens as SVG. `docs/tour.sh` writes them.
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::stage::Stage;
 use crate::svg;
@@ -43,11 +44,12 @@ fn the_tour() {
     };
     for Stop { name, size, color, keys, shows } in STOPS {
         let mut terminal = stage.browse(size, &["--color", color]);
+        // A picture that is kept waits for all that a slow machine may still owe.
+        let quiet = Duration::from_millis(if folder.is_some() { 700 } else { 170 });
         for part in keys {
             terminal.send(part.as_bytes());
-            terminal.rest();
+            terminal.settle(quiet);
         }
-        terminal.rest();
         terminal.shows(&[shows]);
         let picture = svg::picture(terminal.parser.screen());
         assert!(picture.starts_with("<svg") && picture.matches("<text").count() > 20 && picture.len() < 120_000);

@@ -29,7 +29,10 @@ pub(super) fn at(state: &State, buffer: &mut Buffer, area: Rect, x: u16, y: u16,
         return x;
     }
     let text = cut(text, usize::from(area.width - x));
-    buffer.set_string(area.x + x, area.y + y, &text, style(state, role));
+    // Bold over a faint rule is bold: what lay there before leaves no attribute behind.
+    let style = style(state, role);
+    let style = style.remove_modifier(!style.add_modifier);
+    buffer.set_string(area.x + x, area.y + y, &text, style);
     x + width(&text)
 }
 
@@ -103,4 +106,23 @@ pub(super) fn number(v: f32) -> String {
 /// `34.2 %`
 pub(super) fn percent(p: f32) -> String {
     format!("{:.1} %", 100.0 * p)
+}
+
+#[cfg(test)]
+mod tests {
+    use ratatui::style::Modifier;
+
+    use super::*;
+    use crate::color::ColorMode;
+
+    #[test]
+    fn a_title_over_its_rule_is_bold_alone() {
+        let state = State::new([80, 24], ColorMode::None, 0);
+        let area = Rect::new(0, 0, 20, 1);
+        let mut buffer = Buffer::empty(area);
+        title(&state, &mut buffer, area, "Layers", "1/2", false);
+        assert_eq!((buffer[(0, 0)].modifier, buffer[(10, 0)].modifier), (Modifier::BOLD, Modifier::DIM));
+        title(&state, &mut buffer, area, "Layers", "1/2", true);
+        assert_eq!(buffer[(0, 0)].modifier, Modifier::BOLD | Modifier::UNDERLINED);
+    }
 }
