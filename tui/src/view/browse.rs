@@ -278,7 +278,7 @@ fn projection(state: &State, buffer: &mut Buffer, area: Rect, inside: Rect) {
     if inside.bottom() < area.bottom() {
         let below = Rect { y: inside.bottom(), height: 1, ..area };
         let silent = seen.projection.activation == 0.0;
-        let text = if silent { "the unit is silent here: nothing comes back" } else { rule_meaning(rule) };
+        let text = if silent { "silent here: nothing comes back" } else { rule_meaning(rule) };
         text::put(state, buffer, below, 0, text, Role::Dim);
     }
 }
