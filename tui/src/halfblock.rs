@@ -45,6 +45,15 @@ impl Light {
         self.height
     }
 
+    /// Light and dark exchanged, of greys alike steps of lightness: for ink that is darker than its ground.
+    pub(crate) fn negative(mut self) -> Self {
+        for pixel in &mut self.pixels {
+            let lightness = oklab([luminance(*pixel); 3])[0].clamp(0.0, 1.0);
+            *pixel = [(1.0 - lightness).powi(3); 3];
+        }
+        self
+    }
+
     /// Paints one pixel; what lies outside is left out.
     pub(crate) fn set(&mut self, x: usize, y: usize, light: Linear) {
         if x < self.width && y < self.height {

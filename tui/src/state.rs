@@ -279,6 +279,11 @@ impl State {
         flat(self.theme().cursor, self.mode)
     }
 
+    /// Whether pictures are drawn with letters that are darker than their ground.
+    pub(crate) fn dark_letters(&self) -> bool {
+        self.mode == ColorMode::None && self.theme().light
+    }
+
     /// The map of colours; where there are none, the one whose lowest number is no ink at all.
     pub(crate) fn colormap(&self) -> &'static Colormap {
         if self.mode == ColorMode::None { MapName::Grey.map() } else { self.look.colormap.map() }

@@ -219,7 +219,8 @@ pub(super) fn whole_input(
         return None;
     }
     let place = Place::fit(inside, size, state.aspect);
-    let mut canvas = Canvas::picture(place, &seen_picture(subject, loaded, Window::full(size)));
+    let seen = seen_picture(subject, loaded, Window::full(size));
+    let mut canvas = Canvas::picture(place, &seen, state.dark_letters());
     if let Some(rgb) = outline {
         canvas.outline(place.window(subject.window(state.selection.layer, state.place())), rgb);
     }
@@ -233,7 +234,8 @@ pub(super) fn crops(state: &State, buffer: &mut Buffer, subject: &Subject, seen:
     let size = [window.height(), window.width()];
     let [crop, projection] = areas.map(|area| area.filter(|a| !a.is_empty()));
     let mut put = |area: Rect, picture: &Picture| {
-        Canvas::picture(Place::fit(area, size, state.aspect), picture).put(buffer, state.mode);
+        let place = Place::fit(area, size, state.aspect);
+        Canvas::picture(place, picture, state.dark_letters()).put(buffer, state.mode);
     };
     if let Some(area) = crop {
         put(area, &seen_picture(subject, &seen.loaded, window));

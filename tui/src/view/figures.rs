@@ -223,7 +223,8 @@ fn occlusion(state: &State, buffer: &mut Buffer, figure: &Figure) {
             let Some((_, loaded)) = &state.shown.loaded else { return };
             let size = subject.opened.input_shape().size();
             let place = Place::fit(picture, size, state.aspect);
-            let mut canvas = Canvas::picture(place, &browse::seen_picture(subject, loaded, Window::full(size)));
+            let seen = browse::seen_picture(subject, loaded, Window::full(size));
+            let mut canvas = Canvas::picture(place, &seen, state.dark_letters());
             if let Some(o) = map {
                 let [y, x] = state.selection.square.map(|n| n * o.settings.stride);
                 let side = o.settings.size;

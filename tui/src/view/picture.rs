@@ -92,10 +92,11 @@ impl Canvas {
         Self { area, light: Light::new(w, h, vec![linear(rgb); w * h]), outlines: Vec::new() }
     }
 
-    /// A picture.
-    pub(crate) fn picture(place: Place, picture: &Picture) -> Self {
+    /// A picture; `negative` where letters are darker than their ground.
+    pub(crate) fn picture(place: Place, picture: &Picture, negative: bool) -> Self {
         let [w, h] = place.pixels();
-        Self { area: place.area, light: Light::of(picture, w, h), outlines: Vec::new() }
+        let light = Light::of(picture, w, h);
+        Self { area: place.area, light: if negative { light.negative() } else { light }, outlines: Vec::new() }
     }
 
     /// Numbers in the colours of `map` over `range`: scaled before they are coloured.
@@ -235,6 +236,18 @@ mod tests {
             }
             assert_eq!(place.at([place.area.right(), place.area.y]), None);
         }
+    }
+
+    #[test]
+    fn on_a_light_ground_dark_places_get_the_letters() {
+        let area = Rect::new(0, 0, 2, 1);
+        let halves = Picture::new(2, 2, [[0; 3], [255; 3], [0; 3], [255; 3]].concat());
+        let letters = |negative: bool| {
+            let mut buffer = Buffer::empty(area);
+            Canvas::picture(Place { area, size: [2, 2] }, &halves, negative).put(&mut buffer, ColorMode::None);
+            [buffer[(0, 0)].symbol().to_owned(), buffer[(1, 0)].symbol().to_owned()]
+        };
+        assert_eq!((letters(false), letters(true)), ([" ", "@"].map(String::from), ["@", " "].map(String::from)));
     }
 
     #[test]
