@@ -23,7 +23,7 @@ use std::ops::Range;
 use crate::Cpu;
 use crate::aligned::AlignedBuf;
 use crate::caches::Caches;
-use crate::simd::{Level, Simd, SimdOp};
+use crate::simd::{Level, Simd, SimdOp, fma_rate};
 use micro::{MAX_MR, MAX_NR};
 use tiles::{Block, Operands, Spill};
 
@@ -163,9 +163,16 @@ pub(crate) struct Steps {
 }
 
 impl Steps {
-    /// For the tiles of `shape`. A B panel takes at most half of L1; A streams past it.
+    /// For the tiles of `shape`. A B panel takes at most half of L1, past which A streams; or all of it where multiply-adds
+    /// are slow enough for L2 to feed them both, since every block reads and writes C once.
     pub(crate) fn new(k: usize, shape: Shape) -> Self {
-        Self::at_most(k, (Caches::get().l1 / 2 / (shape.nr() * size_of::<f32>())).clamp(64, 384))
+        let deep = Self::in_l1(shape) * if fma_rate(shape.lanes) == 1 { 2 } else { 1 };
+        Self::at_most(k, deep.clamp(64, 384))
+    }
+
+    /// Steps of a B panel that takes half of L1.
+    fn in_l1(shape: Shape) -> usize {
+        Caches::get().l1 / 2 / (shape.nr() * size_of::<f32>())
     }
 
     /// As few equal blocks as have no more than `most` steps each.

@@ -95,11 +95,7 @@ impl Level {
     /// Vector multiply-adds that a core of this machine can begin each cycle: 2, or 1 where a vector is wider than the
     /// units. What the price of everything else follows from, when it is counted in multiply-adds.
     pub fn fma_rate(self) -> usize {
-        match self.0 {
-            #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 if cpuid::halves_512() => 1,
-            _ => 2,
-        }
+        fma_rate(self.lanes())
     }
 
     /// Runs `op` with this level's token, compiled with this level's instructions.
@@ -113,6 +109,16 @@ impl Level {
             Kind::Avx512 => avx512::Avx512::new().expect("a Level exists only where detection found it").vectorize(op),
         }
     }
+}
+
+/// [`Level::fma_rate`] by the lanes of a vector.
+pub(crate) fn fma_rate(lanes: usize) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if lanes == 16 && cpuid::halves_512() {
+        return 1;
+    }
+    let _ = lanes;
+    2
 }
 
 impl fmt::Debug for Level {

@@ -236,7 +236,7 @@ pub fn micro_kernels(level: Level) -> Vec<TileSize> {
     (1..=shape.vectors).flat_map(of).collect()
 }
 
-/// Runs the micro-kernel for `tile` alone, `rounds` times over the same panels as deep as `gemm` cuts them; the
+/// Runs the micro-kernel for `tile` alone, `rounds` times over the same panels, as deep as stays in the first cache; the
 /// floating-point operations that were done, two a multiply-add. Panics unless `level` has such a micro-kernel.
 pub fn micro_kernel(level: Level, tile: TileSize, rounds: usize) -> u64 {
     assert!(micro_kernels(level).contains(&tile), "no micro-kernel for {tile:?} at {level}");
@@ -255,7 +255,7 @@ impl SimdOp for Alone {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> u64 {
         let TileSize { rows, columns } = self.tile;
-        let k = Steps::new(usize::MAX / 2, Shape::of::<S>()).longest();
+        let k = Steps::in_l1(Shape::of::<S>()).clamp(64, 384);
         let (mut a, mut b) = (AlignedBuf::zeroed(k * rows), AlignedBuf::zeroed(k * columns));
         let mut c = AlignedBuf::zeroed(rows * columns);
         a.fill(0.5);
