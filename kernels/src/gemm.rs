@@ -163,16 +163,16 @@ pub(crate) struct Steps {
 }
 
 impl Steps {
-    /// For the tiles of `shape`. A B panel takes at most half of L1, past which A streams; or all of it where multiply-adds
-    /// are slow enough for L2 to feed them both, since every block reads and writes C once.
+    /// For the tiles of `shape`: a B panel takes at most half of L1, past which A streams.
     pub(crate) fn new(k: usize, shape: Shape) -> Self {
-        let deep = Self::in_l1(shape) * if fma_rate(shape.lanes) == 1 { 2 } else { 1 };
-        Self::at_most(k, deep.clamp(64, 384))
+        Self::at_most(k, (Caches::get().l1 / 2 / (shape.nr() * size_of::<f32>())).clamp(64, 384))
     }
 
-    /// Steps of a B panel that takes half of L1.
-    fn in_l1(shape: Shape) -> usize {
-        Caches::get().l1 / 2 / (shape.nr() * size_of::<f32>())
+    /// The same where every block reads and writes C, which may lie beyond L2: a B panel takes all of L1 where
+    /// multiply-adds are slow enough for L2 to feed both.
+    pub(crate) fn long(k: usize, shape: Shape) -> Self {
+        let most = Self::new(usize::MAX / 2, shape).longest();
+        Self::at_most(k, if fma_rate(shape.lanes) == 1 { (2 * most).min(384) } else { most })
     }
 
     /// As few equal blocks as have no more than `most` steps each.

@@ -32,7 +32,7 @@ pub struct PackedA {
 impl PackedA {
     /// Packs the `rows × k` matrix whose element (i, k) is `element(i, k)`.
     pub fn new(cpu: &Cpu, rows: usize, k: usize, element: impl Fn(usize, usize) -> f32 + Send + Sync) -> Self {
-        let steps = Steps::new(k, Shape::at(cpu.level));
+        let steps = Steps::long(k, Shape::at(cpu.level));
         Self::together(cpu, rows, steps, 1, |i, k, to| to[0] = element(i, k)).pop().expect("one matrix")
     }
 
