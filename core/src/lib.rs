@@ -22,6 +22,7 @@ pub mod observe;
 pub mod occlusion;
 pub mod picture;
 pub mod plan;
+mod pool;
 pub mod preprocess;
 pub mod progress;
 pub mod projection;

@@ -24,7 +24,6 @@ mod incremental;
 mod occluder;
 mod order;
 mod patch;
-mod pool;
 mod spread;
 mod whole;
 mod work;

@@ -7,6 +7,7 @@
 //! Three rules share the walk and differ at rectifiers only. Signals are windows: nothing outside the receptive field
 //! is ever allocated above the pixels.
 
+mod signal;
 mod walk;
 
 use serde::{Deserialize, Serialize};

@@ -16,6 +16,7 @@ use crate::network::{Layer, Network, NodeId};
 use crate::observe::Observer;
 use crate::plan::Plan;
 use crate::plan::algorithm::{self, Tiles};
+use crate::pool::Pool;
 use crate::tensor::Tensor;
 use crate::trace::{Keep, Trace};
 use packed::Packed;
@@ -73,6 +74,8 @@ pub struct Session {
     packed: Packed,
     /// One for each run at a time; the next run of the same size finds it ready.
     arenas: Mutex<Vec<AlignedBuf>>,
+    /// One for each walk back at a time, likewise.
+    pools: Mutex<Vec<Pool>>,
 }
 
 impl Session {
@@ -92,7 +95,7 @@ impl Session {
         packed::check_sizes(&model).map_err(|e| e.in_model(&model.path))?;
         let packed = Packed::new(Arc::clone(&model), cpu.clone(), options.weights == LinearWeights::F16);
         let tiles = algorithm::choose(&model, &cpu, options.algorithm);
-        Ok(Self { model, cpu, options, tiles, packed, arenas: Mutex::default() })
+        Ok(Self { model, cpu, options, tiles, packed, arenas: Mutex::default(), pools: Mutex::default() })
     }
 
     /// The model.
@@ -171,6 +174,15 @@ impl Session {
         let left = self.arenas.lock().unwrap_or_else(PoisonError::into_inner).pop();
         left.filter(|arena| (len..=len.saturating_mul(4)).contains(&arena.len()))
             .unwrap_or_else(|| AlignedBuf::zeroed(len))
+    }
+
+    /// `f` with buffers that earlier walks left.
+    pub(crate) fn with_pool<R>(&self, f: impl FnOnce(&mut Pool) -> R) -> R {
+        let lock = || self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pool = lock().pop().unwrap_or_default();
+        let result = f(&mut pool);
+        lock().push(pool);
+        result
     }
 
     /// Estimate of the bytes that running `batch` pictures as far as `keep` asks takes beside the model file and the

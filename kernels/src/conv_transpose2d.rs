@@ -9,6 +9,12 @@
 //! The contributions of a band of rows are computed by GEMM; then every output cell gathers them, signal row after
 //! signal row from the top. Bands come in the same order, so a cell is the same sum for any window, band and number
 //! of threads.
+//!
+//! Where the stride is 1 and there are some channels, it is a convolution by the filters turned round (`turned`); a signal
+//! that is zero at most places can be multiplied value by value ([`conv_transpose2d_sparse`]).
+
+mod sparse;
+mod turned;
 
 use crate::Cpu;
 use crate::conv2d::Conv2d;
@@ -16,29 +22,59 @@ use crate::gemm::{self, Epilogue, MatrixMut, Output, PackedA, Product};
 use crate::geometry::{Geometry, Window};
 use crate::im2col::Im2col;
 use crate::view::{Maps, MapsMut, PlaneMut, Weights};
+use crate::winograd::Tile;
+pub use sparse::{PackedSparse, can_be_sparse, conv_transpose2d_sparse, pack_sparse};
+use turned::Turned;
 
 /// Filters packed for one level; see [`pack`].
 #[derive(Debug)]
 pub struct PackedConvTranspose2d {
     conv: Conv2d,
-    groups: Vec<PackedA>,
+    filters: Filters,
+}
+
+/// How the product is made.
+#[derive(Debug)]
+enum Filters {
+    /// Contributions of each group, gathered.
+    Spread(Vec<PackedA>),
+    /// A convolution.
+    Turned(Turned),
 }
 
 impl PackedConvTranspose2d {
     /// Memory that the packed filters take.
     pub fn bytes(&self) -> usize {
-        self.groups.iter().map(PackedA::bytes).sum()
+        match &self.filters {
+            Filters::Spread(groups) => groups.iter().map(PackedA::bytes).sum(),
+            Filters::Turned(turned) => turned.bytes(),
+        }
     }
 }
 
 /// Packs the filters `(out_channels, in_channels / groups, kernel)` of `conv` for the way back.
 pub fn pack(cpu: &Cpu, conv: &Conv2d, weights: Weights<'_>) -> PackedConvTranspose2d {
+    pack_for(cpu, conv, weights, None)
+}
+
+/// The same to run as Winograd's convolution with `tile`. Panics unless [`winograd::can`](crate::winograd::can) says of
+/// `conv` that it may.
+pub fn pack_winograd(cpu: &Cpu, conv: &Conv2d, weights: Weights<'_>, tile: Tile) -> PackedConvTranspose2d {
+    pack_for(cpu, conv, weights, Some(tile))
+}
+
+fn pack_for(cpu: &Cpu, conv: &Conv2d, weights: Weights<'_>, tile: Option<Tile>) -> PackedConvTranspose2d {
     conv.check(weights);
     let (outs, taps) = (conv.out_channels / conv.groups, conv.taps());
-    let groups = (0..conv.groups)
-        .map(|g| PackedA::new(cpu, taps, outs, |tap, o| weights.get((g * outs + o) * taps + tap)))
-        .collect();
-    PackedConvTranspose2d { conv: *conv, groups }
+    let filters = match tile.is_some() || turned::pays(conv) {
+        true => Filters::Turned(Turned::new(cpu, conv, weights, tile)),
+        false => Filters::Spread(
+            (0..conv.groups)
+                .map(|g| PackedA::new(cpu, taps, outs, |tap, o| weights.get((g * outs + o) * taps + tap)))
+                .collect(),
+        ),
+    };
+    PackedConvTranspose2d { conv: *conv, filters }
 }
 
 /// Floats of contributions at a time: a share of the last-level cache.
@@ -84,6 +120,10 @@ pub fn conv_transpose2d(
     if let Some(bias) = bias {
         assert_eq!(bias.len(), conv.in_channels, "one bias a channel");
     }
+    let groups = match &packed.filters {
+        Filters::Spread(groups) => groups,
+        Filters::Turned(turned) => return turned.run(cpu, bias, signal, out),
+    };
     let (batch, channels) = (out.batch(), out.channels());
     for n in 0..batch {
         for c in 0..channels {
@@ -102,7 +142,7 @@ pub fn conv_transpose2d(
             let band = Window { y0, y1: (y0 + lines).min(needed.y1), ..needed };
             let cells = batch * band.area();
             let contributions = &mut contributions[..taps * conv.groups * cells];
-            contribute(cpu, conv, packed, signal.crop(band), contributions);
+            contribute(cpu, conv, groups, signal.crop(band), contributions);
             let gather = Gather { geometry: g, band, cells, contributions };
             cpu.threads.for_each(out.reborrow().into_planes(), |plane| gather.plane(plane));
         }
@@ -119,13 +159,13 @@ pub fn conv_transpose2d(
 }
 
 /// (C·kh·kw) × cells: what each cell of the band gives to each tap.
-fn contribute(cpu: &Cpu, conv: &Conv2d, packed: &PackedConvTranspose2d, signal: Maps<'_>, out: &mut [f32]) {
+fn contribute(cpu: &Cpu, conv: &Conv2d, groups: &[PackedA], signal: Maps<'_>, out: &mut [f32]) {
     let each = conv.out_channels / conv.groups;
     let cell = Geometry::square(1, 1, 0);
     let taps = Im2col::taps(&cell, each, &signal);
     let columns =
         |g: usize| Im2col::in_place(signal.channel_range(g * each, (g + 1) * each), &cell, signal.window(), &taps);
-    let products: Vec<_> = packed.groups.iter().enumerate().map(|(g, a)| Product { a, b: columns(g) }).collect();
+    let products: Vec<_> = groups.iter().enumerate().map(|(g, a)| Product { a, b: columns(g) }).collect();
     let rows = conv.taps() * conv.groups;
     let columns = signal.batch() * signal.window().area();
     gemm::run(cpu, &products, Output::matrix(MatrixMut::new(out, rows, columns)), &Epilogue::default());

@@ -1,8 +1,9 @@
 //! Convolution and its adjoint over random geometries, against f64 loops; windows, batches and threads bit for bit.
 
 use proptest::prelude::*;
-use switchback_kernels::conv_transpose2d::{self, conv_transpose2d};
+use switchback_kernels::conv_transpose2d::{self, can_be_sparse, conv_transpose2d, conv_transpose2d_sparse};
 use switchback_kernels::conv2d::{self, Activation, Conv2d, conv2d};
+use switchback_kernels::winograd::{self, Tile};
 use switchback_kernels::{Cpu, Dtype, Geometry, Level, Maps, MapsMut, Threads, Weights, Window, reference};
 
 use crate::numbers::{assert_bits, assert_close, dot, numbers};
@@ -122,6 +123,59 @@ impl Case {
     }
 }
 
+/// The way back of `conv` from a signal that is mostly zero, value by value and turned to Winograd's, against the naive
+/// loop; windows of the result and of the signal, and threads bit for bit.
+fn check_sparse(level: Level, Case { conv, batch, size }: Case) {
+    let out = conv.geometry.out_size(size, false).expect("fits");
+    let what = format!("{level}, a sparse signal of {conv:?}, {batch} × {size:?}");
+    let cpu = Cpu { level, threads: Threads::new(2) };
+    let w = numbers(11, conv.weights());
+    let bytes: Vec<u8> = w.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let weights = Weights::new(&bytes, Dtype::F32);
+    // One number in five; no number at all in the first row and beyond the last column but one.
+    let at = |i: usize| (i / out[1] % out[0], i % out[1]);
+    let mut signal = numbers(12, batch * conv.out_channels * out[0] * out[1]);
+    for (i, x) in signal.iter_mut().enumerate() {
+        let (row, column) = at(i);
+        if i * 7 % 5 != 0 || row == 0 || column + 1 == out[1] {
+            *x = 0.0;
+        }
+    }
+    let maps = Maps::new(&signal, batch, conv.out_channels, out);
+    let inner = Window { y0: 1.min(out[0]), x0: 0, y1: out[0], x1: out[1] - 1 };
+    let part = Window { y0: size[0] / 4, x0: size[1] / 3, y1: size[0] - size[0] / 3, x1: size[1] - size[1] / 5 };
+    let want = reference::convolution::conv_transpose2d(&conv, &w, None, &signal, batch, size, out);
+    let terms = conv.out_channels / conv.groups * conv.geometry.kernel[0] * conv.geometry.kernel[1];
+    let check = |what: &str, terms: usize, run: &dyn Fn(&Cpu, Maps<'_>, MapsMut<'_>)| {
+        let back = |cpu: &Cpu, signal: Maps<'_>, window: Window| {
+            let mut x = vec![f32::NAN; batch * conv.in_channels * window.area()];
+            run(cpu, signal, MapsMut::windowed(&mut x, batch, conv.in_channels, size, window));
+            x
+        };
+        let whole = back(&cpu, maps, Window::full(size));
+        assert_close(what, &whole, &want, terms);
+        assert_bits(what, &back(&Cpu::single(level), maps, Window::full(size)), &whole);
+        let some = Maps::new(&whole, batch, conv.in_channels, size).crop(part);
+        assert_bits(what, &back(&cpu, maps, part), &cells_of(some));
+        let cut = back(&cpu, maps.crop(inner), Window::full(size));
+        assert!(cut.iter().zip(&whole).all(|(a, b)| a == b), "{what}: {cut:?} and {whole:?}");
+    };
+    if can_be_sparse(&conv) {
+        let packed = conv_transpose2d::pack_sparse(&cpu, &conv, weights);
+        assert!(packed.bytes() >= 4 * w.len());
+        check(&what, terms, &|cpu, signal, out| conv_transpose2d_sparse(cpu, &conv, &packed, signal, out));
+    }
+    if winograd::can(&conv) {
+        for tile in Tile::ALL {
+            let packed = conv_transpose2d::pack_winograd(&cpu, &conv, weights, tile);
+            let run = |cpu: &Cpu, signal: Maps<'_>, out: MapsMut<'_>| {
+                conv_transpose2d(cpu, &conv, &packed, None, signal, out);
+            };
+            check(&format!("{what}, {tile:?}"), 64 * terms, &run);
+        }
+    }
+}
+
 fn cells_of(maps: Maps<'_>) -> Vec<f32> {
     let w = maps.window();
     let mut cells = Vec::new();
@@ -139,6 +193,7 @@ proptest! {
     fn random_geometries(case in cases()) {
         for level in Level::available() {
             case.check(level);
+            check_sparse(level, case);
         }
     }
 }
@@ -165,6 +220,7 @@ fn layers_of_real_networks() {
     ] {
         for level in Level::available() {
             Case { conv, batch, size }.check(level);
+            check_sparse(level, Case { conv, batch, size });
         }
     }
 }

@@ -4,7 +4,7 @@
 use bytemuck::Pod;
 use switchback_kernels::avg_pool2d::{avg_pool2d, avg_pool2d_backward};
 use switchback_kernels::conv_pool2d::{ConvPool2d, Filters, conv_pool2d};
-use switchback_kernels::conv_transpose2d::{self, conv_transpose2d};
+use switchback_kernels::conv_transpose2d::{self, can_be_sparse, conv_transpose2d, conv_transpose2d_sparse};
 use switchback_kernels::conv2d::{self, Activation, Conv2d, conv2d, conv2d_add};
 use switchback_kernels::gemm::{Matrix, MatrixMut, gemm};
 use switchback_kernels::global_pool::{global_avg_pool, global_max_pool};
@@ -152,6 +152,17 @@ fn convolutions_both_ways() {
             conv_transpose2d(&bench.cpu, &conv, &packed, Some(&bias), signal, maps);
             x.to_vec()
         });
+        if can_be_sparse(&conv) {
+            everywhere(&format!("adjoint of {conv:?} of {size:?}, value by value"), |bench| {
+                let (signal, bytes) = (bench.random(4, batch * little), bench.bytes(2, conv.weights()));
+                let mut x = bench.junk(batch * large);
+                let packed = conv_transpose2d::pack_sparse(&bench.cpu, &conv, Weights::new(&bytes, Dtype::F32));
+                let signal = Maps::new(&signal, batch, conv.out_channels, out);
+                let maps = MapsMut::new(&mut x, batch, conv.in_channels, size);
+                conv_transpose2d_sparse(&bench.cpu, &conv, &packed, signal, maps);
+                x.to_vec()
+            });
+        }
     }
 }
 

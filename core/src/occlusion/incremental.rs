@@ -14,11 +14,11 @@ use switchback_kernels::Cpu;
 use super::Answer;
 use super::clean::Clean;
 use super::patch::{Patch, Patches};
-use super::pool::Pool;
 use super::spread::Spread;
 use super::whole::Whole;
 use crate::error::Result;
 use crate::forward::is_finite;
+use crate::pool::Pool;
 use crate::network::NodeId;
 
 /// Bytes that a chunk may take. Filters are streamed once a chunk and layer, so larger is faster, up to a point.

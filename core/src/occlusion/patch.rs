@@ -11,7 +11,7 @@
 use switchback_kernels::view::Layout;
 use switchback_kernels::{Maps, Window};
 
-use super::pool::Pool;
+use crate::pool::Pool;
 use crate::tensor::{Shape, Tensor};
 
 /// Nothing differs.

@@ -25,12 +25,12 @@ use switchback_kernels::{
 
 use super::clean::Clean;
 use super::patch::{Frame, NOTHING, Patch, Patches, gather};
-use super::pool::Pool;
 use crate::error::Result;
 use crate::forward::normalise;
 use crate::network::{Layer, NodeId};
 use crate::plan::Step;
 use crate::session::packed;
+use crate::pool::Pool;
 use crate::tensor::{Shape, Tensor};
 
 /// Some squares on their way through the network.

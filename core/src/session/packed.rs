@@ -6,6 +6,7 @@
 //! | filters scaled, bias shifted | convolution with a batch normalisation folded in | the normalisation's node |
 //! | filters transformed | Winograd's convolution, with or without a normalisation | as the two above |
 //! | filters transposed | convolution on the way back; transposed convolution | the layer's node |
+//! | filters by tap | convolution on the way back of a signal that is mostly zero | the layer's node |
 //! | halves of linear weights | where a session is asked for them | the layer's node |
 //! | bias, scale, shift | widened, aligned copies | the node |
 //!
@@ -14,7 +15,7 @@
 use std::sync::{Arc, OnceLock};
 
 use switchback_kernels::conv_pool2d::Filters;
-use switchback_kernels::conv_transpose2d::PackedConvTranspose2d;
+use switchback_kernels::conv_transpose2d::{PackedConvTranspose2d, PackedSparse};
 use switchback_kernels::conv2d::{Conv2d, PackedConv2d};
 use switchback_kernels::linear::Linear;
 use switchback_kernels::lrn::Lrn;
@@ -33,6 +34,7 @@ struct Cells {
     winograd: OnceLock<PackedWinograd>,
     shifted: OnceLock<Vec<f32>>,
     transposed: OnceLock<PackedConvTranspose2d>,
+    sparse: OnceLock<PackedSparse>,
     bias: OnceLock<Vec<f32>>,
     affine: OnceLock<(Vec<f32>, Vec<f32>)>,
     halves: OnceLock<Vec<u8>>,
@@ -103,6 +105,14 @@ impl Packed {
         once(&self.cells[id].transposed, || {
             let weights = self.checked(id, filters(&self.model.network, id))?;
             Ok(conv_transpose2d::pack(&self.cpu, &conv(&self.model.network, id), weights))
+        })
+    }
+
+    /// Filters of a convolution on the way back of a signal that is zero at most places.
+    pub(crate) fn sparse(&self, id: NodeId) -> Result<&PackedSparse> {
+        once(&self.cells[id].sparse, || {
+            let weights = self.checked(id, filters(&self.model.network, id))?;
+            Ok(conv_transpose2d::pack_sparse(&self.cpu, &conv(&self.model.network, id), weights))
         })
     }
 

@@ -1,14 +1,14 @@
-//! Buffers that windows of maps lie in, used again from square to square.
+//! Buffers that windows of maps lie in, used again from square to square and from unit to unit.
 
 /// What stands in them is left over from before.
 #[derive(Debug, Default)]
-pub(super) struct Pool {
+pub(crate) struct Pool {
     free: Vec<Vec<f32>>,
 }
 
 impl Pool {
     /// At least `len` initialised numbers.
-    pub(super) fn take(&mut self, len: usize) -> Vec<f32> {
+    pub(crate) fn take(&mut self, len: usize) -> Vec<f32> {
         let fits = (0..self.free.len()).filter(|&i| self.free[i].len() >= len);
         match fits.min_by_key(|&i| self.free[i].len()) {
             Some(i) => self.free.swap_remove(i),
@@ -17,7 +17,7 @@ impl Pool {
     }
 
     /// Takes a buffer back.
-    pub(super) fn give(&mut self, buffer: Vec<f32>) {
+    pub(crate) fn give(&mut self, buffer: Vec<f32>) {
         self.free.push(buffer);
     }
 }
