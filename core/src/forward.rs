@@ -159,7 +159,7 @@ impl Run<'_> {
             }
             Layer::ConvTranspose2d { .. } => {
                 let conv = packed::conv(self.network, step.node);
-                let (filters, bias) = (packed.conv_transpose2d(step.node)?, packed.bias(step.node)?);
+                let (filters, bias) = (packed.conv_transpose2d(step.node, None)?, packed.bias(step.node)?);
                 let out = MapsMut::with_layout(data, layout);
                 conv_transpose2d::conv_transpose2d(cpu, &conv, filters, bias, self.maps(from(0)), out);
             }

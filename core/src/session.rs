@@ -118,6 +118,11 @@ impl Session {
         self.options.max_memory
     }
 
+    /// How convolutions run.
+    pub(crate) fn algorithm(&self) -> Algorithm {
+        self.options.algorithm
+    }
+
     /// What linear layers run from.
     pub fn weights(&self) -> LinearWeights {
         self.options.weights

@@ -231,7 +231,7 @@ impl<'a> Spread<'a> {
                     _ => {
                         let conv = packed::conv(network, step.node);
                         let packed = clean.session.packed();
-                        let (filters, bias) = (packed.conv_transpose2d(step.node)?, packed.bias(step.node)?);
+                        let (filters, bias) = (packed.conv_transpose2d(step.node, None)?, packed.bias(step.node)?);
                         conv_transpose2d::conv_transpose2d(cpu, &conv, filters, bias, input, out);
                     }
                 }

@@ -12,7 +12,7 @@ use switchback_kernels::{Cpu, Level};
 
 use crate::model::Model;
 use crate::network::{Layer, Network, NodeId};
-use crate::session::packed;
+use crate::session::{Session, packed};
 
 /// How convolutions run where a run need not give equal patches equal numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,6 +79,20 @@ pub(crate) fn choose(model: &Model, cpu: &Cpu, algorithm: Algorithm) -> Tiles {
         }
     }
     tiles
+}
+
+/// The tile with which convolution `id` runs on the way back: where maps are large and filters few, so that transformed
+/// filters cost little. Like [`choose`], for the whole map.
+pub(crate) fn back(session: &Session, id: NodeId) -> Option<Tile> {
+    const LARGE: usize = 28;
+    const FEW: usize = 1 << 16;
+    let network = session.network();
+    let conv = candidate(network, id)?;
+    let channels = [conv.in_channels, conv.out_channels];
+    let pays = network.node(id).shape.size().iter().all(|&n| n >= LARGE)
+        && channels.iter().all(|&c| c >= 16)
+        && channels.iter().product::<usize>() <= FEW;
+    (pays && session.algorithm() != Algorithm::Im2col).then_some(Tile::F4)
 }
 
 fn candidate(network: &Network, id: NodeId) -> Option<Conv2d> {

@@ -12,6 +12,7 @@ use super::signal::Signal;
 use super::{Extent, LrnRule, Rule, Settings};
 use crate::error::Result;
 use crate::network::{Layer, Network, NodeId};
+use crate::plan::algorithm;
 use crate::pool::Pool;
 use crate::session::{Session, packed};
 use crate::tensor::{Shape, Tensor};
@@ -241,8 +242,6 @@ impl Walk<'_> {
         (shape, window): (Shape, Window),
         pool: &mut Pool,
     ) -> Result<Signal> {
-        /// What a multiplication value by value costs beside one of a product.
-        const PRICE: usize = 4;
         let conv = packed::conv(self.network(), id);
         let packed = self.session.packed();
         if let Some(unit) = signal.lone() {
@@ -252,11 +251,19 @@ impl Walk<'_> {
         }
         let mut below = Signal::unwritten(shape, window, pool);
         let dense = signal.not_zero();
-        let few = |count: usize| PRICE * count <= dense.area() * signal.shape.c;
+        let tile = algorithm::back(self.session, id);
+        // What a multiplication value by value costs beside one of a product, of which a tile saves most. Turned filters
+        // multiply at each cell of the result, others at each of the signal.
+        let price = if tile.is_some() { 12 } else { 4 };
+        let cells = match conv.geometry.stride {
+            [1, 1] => conv.geometry.input_window(dense, shape.size()).area(),
+            _ => dense.area(),
+        };
+        let few = |count: usize| price * count <= cells * signal.shape.c;
         if can_be_sparse(&conv) && signal.count(dense).is_some_and(few) {
             conv_transpose2d_sparse(self.cpu, &conv, packed.sparse(id)?, signal.maps(), below.maps_mut());
         } else {
-            let filters = packed.conv_transpose2d(id)?;
+            let filters = packed.conv_transpose2d(id, tile)?;
             conv_transpose2d(self.cpu, &conv, filters, None, signal.maps(), below.maps_mut());
         }
         Ok(below)

@@ -100,11 +100,16 @@ impl Packed {
         Ok(bias)
     }
 
-    /// Filters of a transposed convolution, or of a convolution on the way back.
-    pub(crate) fn conv_transpose2d(&self, id: NodeId) -> Result<&PackedConvTranspose2d> {
+    /// Filters of a transposed convolution, or of a convolution on the way back, by Winograd's with `tile`; a session uses
+    /// one for a node.
+    pub(crate) fn conv_transpose2d(&self, id: NodeId, tile: Option<Tile>) -> Result<&PackedConvTranspose2d> {
         once(&self.cells[id].transposed, || {
             let weights = self.checked(id, filters(&self.model.network, id))?;
-            Ok(conv_transpose2d::pack(&self.cpu, &conv(&self.model.network, id), weights))
+            let conv = conv(&self.model.network, id);
+            Ok(match tile {
+                None => conv_transpose2d::pack(&self.cpu, &conv, weights),
+                Some(tile) => conv_transpose2d::pack_winograd(&self.cpu, &conv, weights, tile),
+            })
         })
     }
 

@@ -141,12 +141,13 @@ struct Lists {
 
 impl Lists {
     /// Of `channels` of image `n` in `window`.
+    #[inline(always)]
     fn new(signal: &Maps<'_>, n: usize, channels: Range<usize>, window: Window) -> Self {
         let signal = signal.crop(window);
-        let width = window.width();
-        let mut starts = vec![0u32; window.area() + 1];
+        let (width, area) = (window.width().max(1), window.area());
+        let mut starts = vec![0u32; area + 1];
         for c in channels.clone() {
-            for (y, counts) in (window.y0..).zip(starts[1..].chunks_exact_mut(width.max(1))) {
+            for (y, counts) in (window.y0..).zip(starts[1..].chunks_exact_mut(width)) {
                 counts.iter_mut().zip(signal.row(n, c, y)).for_each(|(count, &x)| *count += u32::from(x != 0.0));
             }
         }
@@ -158,11 +159,16 @@ impl Lists {
         let mut entries = vec![Entry::default(); sum as usize];
         let mut ends = starts.clone();
         for c in channels {
-            for (y, ends) in (window.y0..).zip(ends[..window.area()].chunks_exact_mut(width.max(1))) {
-                for (end, &value) in ends.iter_mut().zip(signal.row(n, c, y)) {
-                    if value != 0.0 {
-                        entries[*end as usize] = Entry { o: c as u32, value };
-                        *end += 1;
+            for (y, ends) in (window.y0..).zip(ends[..area].chunks_exact_mut(width)) {
+                let row = signal.row(n, c, y);
+                for (ends, row) in ends.chunks_mut(64).zip(row.chunks(64)) {
+                    // From one that is not zero to the next, without a guess at each cell.
+                    let mut left = not_zero(row);
+                    while left != 0 {
+                        let x = left.trailing_zeros() as usize;
+                        entries[ends[x] as usize] = Entry { o: c as u32, value: row[x] };
+                        ends[x] += 1;
+                        left &= left - 1;
                     }
                 }
             }
@@ -174,6 +180,17 @@ impl Lists {
         let at = (y - self.window.y0) * self.window.width() + x - self.window.x0;
         &self.entries[self.starts[at] as usize..self.starts[at + 1] as usize]
     }
+}
+
+/// A bit for each of at most 64 numbers that is not zero.
+#[inline(always)]
+fn not_zero(row: &[f32]) -> u64 {
+    let mut bits = 0;
+    for (i, eight) in row.chunks(8).enumerate() {
+        let byte = eight.iter().enumerate().fold(0, |byte, (l, &x)| byte | u8::from(x != 0.0) << l);
+        bits |= u64::from(byte) << (8 * i);
+    }
+    bits
 }
 
 /// Some rows of one group of channels of one image.
@@ -256,23 +273,33 @@ impl SimdOp for Band<'_> {
     }
 }
 
-/// Adds `N` vectors of every filter of `list`, from float `at` of its line on, times its value, to `to`.
+/// Adds `N` vectors of every filter of `list`, from float `at` of its line on, times its value, to `to`: those at even
+/// and at odd places in sums of their own, since each waits for the one before.
 #[inline(always)]
 fn add<S: Simd, const N: usize>(simd: S, list: &[Entry], filters: &[f32], line: usize, at: usize, to: &mut [f32]) {
     let to = &mut to[..N * S::LANES];
-    let mut sums = [simd.splat(0.0); N];
-    for (i, sum) in sums.iter_mut().enumerate() {
+    let zero = simd.splat(0.0);
+    let mut sums = [[zero; N]; 2];
+    for (i, sum) in sums[0].iter_mut().enumerate() {
         *sum = simd.load(&to[i * S::LANES..]);
     }
-    for entry in list {
+    let add = |sums: &mut [S::F32; N], entry: &Entry| {
         let taps = &filters[entry.o as usize * line + at..][..N * S::LANES];
         let value = simd.splat(entry.value);
         for (i, sum) in sums.iter_mut().enumerate() {
             *sum = simd.fma(value, simd.load(&taps[i * S::LANES..]), *sum);
         }
+    };
+    let [even, odd] = &mut sums;
+    let pairs = list.chunks_exact(2);
+    let last = pairs.remainder();
+    for pair in pairs {
+        add(even, &pair[0]);
+        add(odd, &pair[1]);
     }
-    for (i, sum) in sums.iter().enumerate() {
-        simd.store(*sum, &mut to[i * S::LANES..]);
+    last.iter().for_each(|entry| add(even, entry));
+    for (i, (even, odd)) in even.iter().zip(odd.iter()).enumerate() {
+        simd.store(simd.add(*even, *odd), &mut to[i * S::LANES..]);
     }
 }
 
