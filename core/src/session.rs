@@ -71,6 +71,8 @@ pub struct Session {
     options: Options,
     /// Which convolutions may run as Winograd's.
     tiles: Tiles,
+    /// The same where many little windows run together, whose tiles share what the filters cost.
+    together: Tiles,
     packed: Packed,
     /// One for each run at a time; the next run of the same size finds it ready.
     arenas: Mutex<Vec<AlignedBuf>>,
@@ -94,8 +96,8 @@ impl Session {
     pub fn with(model: Arc<Model>, cpu: Cpu, options: Options) -> Result<Self> {
         packed::check_sizes(&model).map_err(|e| e.in_model(&model.path))?;
         let packed = Packed::new(Arc::clone(&model), cpu.clone(), options.weights == LinearWeights::F16);
-        let tiles = algorithm::choose(&model, &cpu, options.algorithm);
-        Ok(Self { model, cpu, options, tiles, packed, arenas: Mutex::default(), pools: Mutex::default() })
+        let [tiles, together] = algorithm::choose(&model, &cpu, options.algorithm);
+        Ok(Self { model, cpu, options, tiles, together, packed, arenas: Mutex::default(), pools: Mutex::default() })
     }
 
     /// The model.
@@ -130,7 +132,7 @@ impl Session {
 
     /// The steps of a run that keeps `keep`.
     pub(crate) fn plan(&self, keep: &Keep) -> Plan {
-        Plan::new(self.network(), keep, &self.tiles)
+        Plan::new(self.network(), keep, if keep.plain { &self.together } else { &self.tiles })
     }
 
     pub(crate) fn packed(&self) -> &Packed {

@@ -14,6 +14,7 @@
 //! thread each takes all the way, out of its L2.
 
 mod block;
+mod pieces;
 mod transform;
 
 use std::cell::Cell;
@@ -27,6 +28,7 @@ use crate::geometry::{Geometry, Window};
 use crate::padded::Padded;
 use crate::view::{Maps, MapsMut, PlaneMut, Weights};
 use block::{Block, Input, Output, Whole, Work};
+pub use pieces::{Piece, SLACK, frame, winograd_pieces};
 
 /// Which F(m×m, 3×3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

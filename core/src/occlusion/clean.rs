@@ -170,7 +170,7 @@ impl<'a> Clean<'a> {
                     Layer::Conv2d { geometry, .. } => {
                         // Whole tiles, and once more as they are transformed.
                         let reach = |n: usize| match step.tile {
-                            Some(tile) => 2 * (n + 2 * tile.m()),
+                            Some(tile) => 2 * (n + tile.m()),
                             None => n,
                         };
                         let out = [window.height(), window.width()].map(reach);

@@ -15,10 +15,10 @@
 use std::time::Instant;
 
 use switchback_kernels::conv_pool2d::Filters;
-use switchback_kernels::conv2d::{Activation, conv2d_add};
+use switchback_kernels::conv2d::{Activation, conv2d, conv2d_add};
 use switchback_kernels::pointwise::{Pointwise, add_assign, affine, pointwise};
 use switchback_kernels::view::Layout;
-use switchback_kernels::winograd::Tile;
+use switchback_kernels::winograd::{self, PackedWinograd, Piece, winograd_pieces};
 use switchback_kernels::{
     Cpu, Geometry, Maps, MapsMut, Window, avg_pool2d, conv_transpose2d, global_pool, lrn, max_pool2d,
 };
@@ -325,15 +325,16 @@ impl<'a> Spread<'a> {
         let shape = node.shape;
         let (filters, bias) = clean.session.packed().filters(step)?;
         let activation = if step.relu { Activation::Relu } else { Activation::None };
+        if let Filters::Winograd(filters) = filters {
+            return Ok(self.convolve_tiles(step, input, filters, bias, activation));
+        }
 
         let other = step.add.map(|other| clean.source(other));
         let window = |s: usize| {
             let window = changes(&node.layer, self.window(input, s), shape);
             other.map_or(window, |other| window.union(self.window(other, s)))
         };
-        // What changes, and what is computed: Winograd's tiles are computed as a whole.
-        let changed: Vec<Window> = (0..self.squares).map(window).collect();
-        let windows: Vec<Window> = changed.iter().map(|&w| step.tile.map_or(w, |tile| tiles(tile, w, shape))).collect();
+        let windows: Vec<Window> = (0..self.squares).map(window).collect();
         let size = |s: usize| [windows[s].height(), windows[s].width()];
         let mut order: Vec<usize> = (0..self.squares).filter(|&s| !windows[s].is_empty()).collect();
         order.sort_by_key(|&s| size(s));
@@ -365,31 +366,65 @@ impl<'a> Spread<'a> {
             let to = MapsMut::with_layout(&mut buffer[..batch.len() * cells], layout);
             match (&filters, other) {
                 (Filters::Gemm(filters), Some(_)) => conv2d_add(self.cpu, &inner, filters, bias, activation, from, to),
-                (Filters::Winograd(_), Some(_)) => unreachable!("plans fuse no sum with it"),
-                (filters, None) => filters.conv2d(self.cpu, &inner, bias, activation, from, to),
+                (Filters::Gemm(filters), None) => conv2d(self.cpu, &inner, filters, bias, activation, from, to),
+                (Filters::Winograd(_), _) => unreachable!("computed as tiles"),
             }
             for (n, &s) in batch.iter().enumerate() {
                 let (held, offset) = (windows[s], n * cells);
-                patches.patches[s] = Patch { buffer: patches.buffers.len(), offset, held, window: changed[s] };
+                patches.patches[s] = Patch { buffer: patches.buffers.len(), offset, held, window: held };
             }
             patches.buffers.push(buffer);
             self.pool.give(copies);
         }
         Ok(patches)
     }
-}
 
-/// The whole tiles that cover `window`, as far as they lie in a map of `shape`.
-fn tiles(tile: Tile, window: Window, shape: Shape) -> Window {
-    if window.is_empty() {
-        return NOTHING;
-    }
-    let m = tile.m();
-    Window {
-        y0: window.y0 / m * m,
-        x0: window.x0 / m * m,
-        y1: window.y1.next_multiple_of(m).min(shape.h),
-        x1: window.x1.next_multiple_of(m).min(shape.w),
+    /// A Winograd convolution: the tiles of all squares are one product, each square's counted from the corner of its window.
+    fn convolve_tiles(
+        &mut self,
+        step: &Step,
+        input: NodeId,
+        filters: &PackedWinograd,
+        bias: Option<&[f32]>,
+        activation: Activation,
+    ) -> Patches {
+        assert!(step.add.is_none(), "plans fuse no sum with it");
+        let network = self.clean.network();
+        let node = network.node(step.node);
+        let conv = packed::conv(network, step.node);
+        let pads = conv.geometry.pads;
+        let mut patches = Patches::default();
+        let (mut pieces, mut frames) = (Vec::new(), Vec::new());
+        let (mut from, mut to) = (0, 0);
+        for s in 0..self.squares {
+            let window = changes(&node.layer, self.window(input, s), node.shape);
+            patches.patches.push(Patch { buffer: 0, offset: to, held: window, window });
+            if window.is_empty() {
+                continue;
+            }
+            let out = [window.height(), window.width()];
+            let size = winograd::frame(filters.tile(), out);
+            let at = [window.y0 as isize - pads[0] as isize, window.x0 as isize - pads[1] as isize];
+            pieces.push(Piece { from, to, size: out });
+            frames.push((s, Frame { at, size }));
+            from += conv.in_channels * size[0] * size[1];
+            to += conv.out_channels * window.area();
+        }
+        if pieces.is_empty() {
+            return patches;
+        }
+        let mut copies = self.pool.take(from + winograd::SLACK);
+        let mut rest = &mut copies[..from];
+        for (s, frame) in frames {
+            let (copy, after) = rest.split_at_mut(conv.in_channels * frame.size[0] * frame.size[1]);
+            self.gather(input, s, frame, copy);
+            rest = after;
+        }
+        let mut buffer = self.pool.take(to);
+        winograd_pieces(self.cpu, &conv, filters, bias, activation, &copies, &pieces, &mut buffer);
+        patches.buffers.push(buffer);
+        self.pool.give(copies);
+        patches
     }
 }
 

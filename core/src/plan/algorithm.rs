@@ -45,8 +45,8 @@ impl FromStr for Algorithm {
 /// The tile of each node that runs so.
 pub(crate) type Tiles = Vec<Option<Tile>>;
 
-/// Chooses for every convolution of `model`.
-pub(crate) fn choose(model: &Model, cpu: &Cpu, algorithm: Algorithm) -> Tiles {
+/// Chooses for every convolution of `model`: for whole pictures, and where many windows run together.
+pub(crate) fn choose(model: &Model, cpu: &Cpu, algorithm: Algorithm) -> [Tiles; 2] {
     let network = &model.network;
     let mut tiles = vec![None; network.nodes().len()];
     let candidates = (0..tiles.len()).filter_map(|id| candidate(network, id).map(|conv| (id, conv)));
@@ -76,9 +76,20 @@ pub(crate) fn choose(model: &Model, cpu: &Cpu, algorithm: Algorithm) -> Tiles {
                     tiles[id] = Some(tile);
                 }
             }
+            // Tiles of many windows share the price of the filters: it pays with few of them each.
+            let few = |conv: &Conv2d| conv.in_channels.min(conv.out_channels) >= 16;
+            let mut together = tiles.clone();
+            for (id, conv) in (0..tiles.len()).filter_map(|id| candidate(network, id).map(|conv| (id, conv))) {
+                let more = 4 * conv.weights() * 3;
+                if tiles[id].is_none() && few(&conv) && more <= room {
+                    room -= more;
+                    together[id] = Some(Tile::F4);
+                }
+            }
+            return [tiles, together];
         }
     }
-    tiles
+    [tiles.clone(), tiles]
 }
 
 /// The tile with which convolution `id` runs on the way back: where maps are large and filters few, so that transformed

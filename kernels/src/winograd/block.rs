@@ -45,7 +45,7 @@ pub(super) struct Block {
 impl Block {
     pub(super) fn layout(&self, work: &Work<'_>, shape: Shape) -> Layout {
         let tiles = self.images.len() * self.rows.len() * work.columns;
-        Layout { tiles, shape, xis: work.packed.products.len(), steps: work.packed.products[0].steps() }
+        Layout::new(tiles, shape, work.packed)
     }
 
     /// Image and tile row, counted in the block, and tile column of tile `t`.
@@ -57,7 +57,7 @@ impl Block {
 }
 
 /// Floats between the ends and beginnings of two ξ: a cache line.
-const GAP: usize = 16;
+pub(super) const GAP: usize = 16;
 
 /// Where V of a block lies.
 #[derive(Clone, Copy)]
@@ -71,16 +71,32 @@ pub(super) struct Layout {
 /// A panel of tiles and a kc block of channels.
 #[derive(Clone, Copy)]
 pub(super) struct Part {
-    panel: usize,
-    step: usize,
+    pub(super) panel: usize,
+    pub(super) step: usize,
 }
 
 impl Layout {
+    pub(super) fn new(tiles: usize, shape: Shape, packed: &PackedWinograd) -> Self {
+        Self { tiles, shape, xis: packed.products.len(), steps: packed.products[0].steps() }
+    }
+
+    pub(super) fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    pub(super) fn xis(&self) -> usize {
+        self.xis
+    }
+
+    pub(super) fn steps(&self) -> Steps {
+        self.steps
+    }
+
     pub(super) fn len(&self) -> usize {
         self.panels() * self.panel_len()
     }
 
-    fn panels(&self) -> usize {
+    pub(super) fn panels(&self) -> usize {
         self.tiles.div_ceil(self.shape.nr())
     }
 
@@ -90,24 +106,24 @@ impl Layout {
 
     /// Tiles of a panel, rounded up to whole vectors.
     #[inline(always)]
-    fn width(&self, panel: usize) -> usize {
+    pub(super) fn width(&self, panel: usize) -> usize {
         let (nr, lanes) = (self.shape.nr(), self.shape.lanes);
         (self.tiles - panel * nr).min(nr).div_ceil(lanes) * lanes
     }
 
     /// From ξ to ξ of a part.
     #[inline(always)]
-    fn stride(&self, part: Part) -> usize {
+    pub(super) fn stride(&self, part: Part) -> usize {
         self.steps.range(part.step).len() * self.width(part.panel) + GAP
     }
 
     #[inline(always)]
-    fn start(&self, part: Part) -> usize {
+    pub(super) fn start(&self, part: Part) -> usize {
         let before = self.steps.range(part.step).start * self.width(part.panel) + part.step * GAP;
         part.panel * self.panel_len() + self.xis * before
     }
 
-    fn all(self) -> impl Iterator<Item = Part> {
+    pub(super) fn all(self) -> impl Iterator<Item = Part> {
         (0..self.panels()).flat_map(move |panel| (0..self.steps.count()).map(move |step| Part { panel, step }))
     }
 
@@ -225,42 +241,58 @@ fn transform_input<S: Simd, const A: usize>(
             *at = (block.images.start + n) * image + (block.rows.start + y) * m * row + x * m;
         }
     }
-    let zero = simd.splat(0.0);
     let mut half = [0.0; HALF];
     for (i, c) in layout.steps.range(part.step).enumerate() {
         let plane = &work.copy.data()[c * channel..];
         for j in 0..width / S::LANES {
-            for y in 0..A {
+            let mut y = 0;
+            let load = |simd: S| {
                 // The next channel is on its way meanwhile: a cache line of each row holds 16 / m tiles.
                 for l in (0..S::LANES).step_by((16 / m).max(1)) {
                     simd.prefetch(plane, channel + y * row + at[j][l]);
                 }
-                let line = transform::input::<S, A>(simd, simd.load_columns(&plane[y * row..], &at[j]));
-                for x in 0..A {
-                    simd.store(line[x], &mut half[(x * A + y) * S::LANES..]);
-                }
-            }
-            let v = &mut v[i * width + j * S::LANES..];
-            for x in 0..A {
-                let mut column = [zero; 8];
-                for y in 0..A {
-                    column[y] = simd.load(&half[(x * A + y) * S::LANES..]);
-                }
-                let column = transform::input::<S, A>(simd, column);
-                for y in 0..A {
-                    simd.store(column[y], &mut v[(y * A + x) * stride..]);
-                }
-            }
+                y += 1;
+                simd.load_columns(&plane[(y - 1) * row..], &at[j])
+            };
+            transform_cells::<S, A>(simd, load, &mut v[i * width + j * S::LANES..], stride, &mut half);
+        }
+    }
+}
+
+/// Bᵀ d B of a vector of tiles, whose rows `load` gives from the top; place ξ goes to `v[ξ · stride]`.
+#[inline(always)]
+pub(super) fn transform_cells<S: Simd, const A: usize>(
+    simd: S,
+    mut load: impl FnMut(S) -> [S::F32; 8],
+    v: &mut [f32],
+    stride: usize,
+    half: &mut [f32; HALF],
+) {
+    let zero = simd.splat(0.0);
+    for y in 0..A {
+        let line = transform::input::<S, A>(simd, load(simd));
+        for x in 0..A {
+            simd.store(line[x], &mut half[(x * A + y) * S::LANES..]);
+        }
+    }
+    for x in 0..A {
+        let mut column = [zero; 8];
+        for y in 0..A {
+            column[y] = simd.load(&half[(x * A + y) * S::LANES..]);
+        }
+        let column = transform::input::<S, A>(simd, column);
+        for y in 0..A {
+            simd.store(column[y], &mut v[(y * A + x) * stride..]);
         }
     }
 }
 
 /// Room for a tile transformed along one axis, in all lanes.
-const HALF: usize = MAX_ALPHA * MAX_ALPHA * 16;
+pub(super) const HALF: usize = MAX_ALPHA * MAX_ALPHA * 16;
 
 thread_local! {
     /// M of this thread's rows.
-    static M: Cell<Option<AlignedBuf>> = const { Cell::new(None) };
+    pub(super) static M: Cell<Option<AlignedBuf>> = const { Cell::new(None) };
 }
 
 /// Neighbours of one tile row within a vector of tiles: where their results go.
@@ -387,7 +419,9 @@ fn finish<S: Simd, const A: usize>(
                             run.prefetch(simd, planes);
                         }
                         let from = &products[place(panel, o) + j..];
-                        transform_output::<S, A>(simd, work, o, from, stride, &mut half, &mut cells);
+                        let bias = work.bias.map_or(0.0, |bias| bias[o]);
+                        let relu = work.activation == Activation::Relu;
+                        transform_sums::<S, A>(simd, (bias, relu), from, stride, &mut half, &mut cells);
                         scatter(&cells, S::LANES * m, runs, planes);
                     }
                 }
@@ -399,20 +433,19 @@ fn finish<S: Simd, const A: usize>(
 
 /// Part `i` of `range` dealt evenly to `parts`.
 #[inline(always)]
-fn share(range: Range<usize>, parts: usize, i: usize) -> Range<usize> {
+pub(super) fn share(range: Range<usize>, parts: usize, i: usize) -> Range<usize> {
     let at = |i: usize| range.start + range.len() * i / parts;
     at(i)..at(i + 1)
 }
 
 /// The results of a vector of tiles: m rows, each of all its tiles side by side.
-const CELLS: usize = 16 * (MAX_ALPHA - 2) * (MAX_ALPHA - 2);
+pub(super) const CELLS: usize = 16 * (MAX_ALPHA - 2) * (MAX_ALPHA - 2);
 
-/// Aᵀ M A of a vector of tiles in channel `o`, with bias and activation; `M[ξ]` lies at `from[ξ · stride]`.
+/// Aᵀ M A of a vector of tiles, then the bias and, where it is asked for, max(x, 0); `M[ξ]` lies at `from[ξ · stride]`.
 #[inline(always)]
-fn transform_output<S: Simd, const A: usize>(
+pub(super) fn transform_sums<S: Simd, const A: usize>(
     simd: S,
-    work: &Work<'_>,
-    o: usize,
+    (bias, relu): (f32, bool),
     from: &[f32],
     stride: usize,
     half: &mut [f32; HALF],
@@ -430,10 +463,7 @@ fn transform_output<S: Simd, const A: usize>(
             simd.store(column[y], &mut half[(y * A + x) * S::LANES..]);
         }
     }
-    let bias = match work.bias {
-        Some(bias) => simd.splat(bias[o]),
-        None => zero,
-    };
+    let bias = simd.splat(bias);
     for y in 0..m {
         let mut row = [zero; 8];
         for x in 0..A {
@@ -442,7 +472,7 @@ fn transform_output<S: Simd, const A: usize>(
         let mut row = transform::output::<S, A>(simd, row);
         for x in 0..m {
             row[x] = simd.add(row[x], bias);
-            if work.activation == Activation::Relu {
+            if relu {
                 row[x] = simd.max(zero, row[x]);
             }
         }

@@ -1,0 +1,317 @@
+//! Winograd's convolution of pieces of maps: many little windows, whose tiles are all multiplied together.
+//!
+//! ```text
+//! pieces     ┌──┬──┐ ┌──┬──┬──┐ ┌──┐        tiles counted from each piece's own corner, one after the other:
+//!            └──┴──┘ └──┴──┴──┘ └──┘        panels of the product are full whatever the pieces' sizes
+//! ```
+//! The filters, which windows of deep layers have more of than cells, are read once for a block of tiles.
+
+use super::block::{CELLS, GAP, HALF, Layout, M, Part, share, transform_cells, transform_sums};
+use super::{PackedWinograd, Tile, V, can};
+use crate::Cpu;
+use crate::aligned::AlignedBuf;
+use crate::caches::Caches;
+use crate::conv2d::{Activation, Conv2d};
+use crate::gemm::{Ahead, Packed, Shape, multiply};
+use crate::simd::{Simd, SimdOp};
+
+/// Where a piece lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// The first number of what it reads: all input channels of [`frame`], without gaps, with padding written out.
+    pub from: usize,
+    /// The first number of what it writes: all output channels of `size`, without gaps. Those of one piece after those of
+    /// the one before.
+    pub to: usize,
+    /// Outputs: height and width.
+    pub size: [usize; 2],
+}
+
+impl Piece {
+    fn tiles(&self, m: usize) -> usize {
+        self.size[0].div_ceil(m) * self.size[1].div_ceil(m)
+    }
+}
+
+/// Height and width of what a piece of `size` outputs reads: all that its tiles do.
+pub fn frame(tile: Tile, size: [usize; 2]) -> [usize; 2] {
+    size.map(|n| n.next_multiple_of(tile.m()) + 2)
+}
+
+/// Numbers that must follow the last frame of `from`, whatever they are.
+pub const SLACK: usize = 8;
+
+/// Convolves every piece; padding is part of the frames. `bias` and activation as in [`winograd`](super::winograd()).
+///
+/// # Example
+///
+/// ```
+/// use switchback_kernels::conv2d::{Activation, Conv2d};
+/// use switchback_kernels::winograd::{self, Piece, SLACK, Tile, winograd_pieces};
+/// use switchback_kernels::{Cpu, Dtype, Geometry, Weights};
+///
+/// let cpu = Cpu::new(1);
+/// let conv = Conv2d { in_channels: 1, out_channels: 1, groups: 1, geometry: Geometry::square(3, 1, 1) };
+/// let ones: Vec<u8> = [1.0f32; 9].iter().flat_map(|w| w.to_le_bytes()).collect();
+/// let packed = winograd::pack(&cpu, &conv, Weights::new(&ones, Dtype::F32), None, Tile::F2);
+///
+/// let pieces = [Piece { from: 0, to: 0, size: [1, 2] }, Piece { from: 16, to: 2, size: [1, 1] }];
+/// let (x, mut y) = ([1.0; 32 + SLACK], [0.0; 3]);
+/// winograd_pieces(&cpu, &conv, &packed, None, Activation::None, &x, &pieces, &mut y);
+/// assert_eq!(y, [9.0; 3]);
+/// ```
+#[expect(clippy::too_many_arguments, reason = "a convolution's, and where the pieces lie")]
+pub fn winograd_pieces(
+    cpu: &Cpu,
+    conv: &Conv2d,
+    packed: &PackedWinograd,
+    bias: Option<&[f32]>,
+    activation: Activation,
+    from: &[f32],
+    pieces: &[Piece],
+    to: &mut [f32],
+) {
+    packed.conv.check_filters(conv);
+    assert!(can(conv), "{conv:?} is no 3×3 convolution of stride 1");
+    if let Some(bias) = bias {
+        assert_eq!(bias.len(), conv.out_channels, "one bias an output channel");
+    }
+    for product in &packed.products {
+        assert_eq!(product.level(), cpu.level, "the filters were packed for another level");
+    }
+    for piece in pieces {
+        let cells = |[h, w]: [usize; 2]| h * w;
+        let end = piece.from + conv.in_channels * cells(frame(packed.tile, piece.size)) + SLACK;
+        assert!(end <= from.len(), "{piece:?} reads as far as {end} of {}", from.len());
+    }
+    let m = packed.tile.m();
+    let most = block_tiles(cpu, conv, packed.tile);
+    let (mut blocks, mut rest, mut at, mut first, mut tiles) = (Vec::new(), to, 0, 0, 0);
+    for (i, piece) in pieces.iter().enumerate() {
+        tiles += piece.tiles(m);
+        let next = pieces.get(i + 1);
+        if next.is_none_or(|next| tiles + next.tiles(m) > most) {
+            let end = piece.to + conv.out_channels * piece.size[0] * piece.size[1];
+            let (part, after) = rest.split_at_mut(end - at);
+            let pieces = &pieces[first..=i];
+            blocks.push(Pieces { packed, bias, activation, from, pieces, tiles, start: at, to: part });
+            (rest, at, first, tiles) = (after, end, i + 1, 0);
+        }
+    }
+    cpu.threads.for_each(blocks, |block| cpu.level.dispatch(block));
+}
+
+/// Tiles of a block: as many as the last cache has room for.
+fn block_tiles(cpu: &Cpu, conv: &Conv2d, tile: Tile) -> usize {
+    let bytes = tile.alpha() * tile.alpha() * conv.in_channels.max(1) * size_of::<f32>();
+    let nr = Shape::at(cpu.level).nr();
+    (2 * Caches::get().share / bytes).clamp(2 * nr, 512) / nr * nr
+}
+
+/// Some pieces, all the way.
+struct Pieces<'a> {
+    packed: &'a PackedWinograd,
+    bias: Option<&'a [f32]>,
+    activation: Activation,
+    from: &'a [f32],
+    pieces: &'a [Piece],
+    /// Of all of them.
+    tiles: usize,
+    /// Where `to` begins.
+    start: usize,
+    to: &'a mut [f32],
+}
+
+/// Where a tile reads and writes.
+#[derive(Clone, Copy)]
+struct Place {
+    /// First cell of channel 0, and from channel to channel, row to row.
+    from: usize,
+    plane: usize,
+    line: usize,
+    /// First result of channel 0, and from channel to channel, row to row.
+    to: usize,
+    map: usize,
+    row: usize,
+    /// Rows and columns that count.
+    size: [usize; 2],
+}
+
+impl SimdOp for Pieces<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        match self.packed.tile {
+            Tile::F2 => self.run_at::<S, 4>(simd),
+            Tile::F4 => self.run_at::<S, 6>(simd),
+            Tile::F6 => self.run_at::<S, 8>(simd),
+        }
+    }
+}
+
+impl Pieces<'_> {
+    fn places(&self, m: usize) -> Vec<Place> {
+        let mut places = Vec::with_capacity(self.tiles);
+        for piece in self.pieces {
+            let [height, width] = piece.size;
+            let [rows, line] = frame(self.packed.tile, piece.size);
+            for (y, x) in (0..height).step_by(m).flat_map(|y| (0..width).step_by(m).map(move |x| (y, x))) {
+                places.push(Place {
+                    from: piece.from + y * line + x,
+                    plane: rows * line,
+                    line,
+                    to: piece.to - self.start + y * width + x,
+                    map: height * width,
+                    row: width,
+                    size: [m.min(height - y), m.min(width - x)],
+                });
+            }
+        }
+        places
+    }
+
+    #[inline(always)]
+    fn run_at<S: Simd, const A: usize>(&mut self, simd: S) {
+        let packed = self.packed;
+        let shape = const { Shape::of::<S>() };
+        let layout = Layout::new(self.tiles, shape, packed);
+        let places = self.places(A - 2);
+        let mut v = V.take().filter(|v| v.len() >= layout.len()).unwrap_or_else(|| AlignedBuf::zeroed(layout.len()));
+        for part in layout.all() {
+            let start = layout.start(part);
+            let v = &mut v[start..start + layout.xis() * layout.stride(part)];
+            self.transform_input::<S, A>(simd, &layout, part, &places, v);
+        }
+        self.finish::<S, A>(simd, &layout, &places, &v);
+        V.set(Some(v));
+    }
+
+    /// V of `part`.
+    #[inline(always)]
+    fn transform_input<S: Simd, const A: usize>(
+        &self,
+        simd: S,
+        layout: &Layout,
+        part: Part,
+        places: &[Place],
+        v: &mut [f32],
+    ) {
+        let (width, stride) = (layout.width(part.panel), layout.stride(part));
+        let first = part.panel * layout.shape().nr();
+        let channels = layout.steps().range(part.step);
+        let mut half = [0.0; HALF];
+        for j in (0..width).step_by(S::LANES) {
+            // Lanes without a tile read the last one.
+            let place = |l: usize| places[(first + j + l).min(places.len() - 1)];
+            let (mut at, mut planes, mut lines) = ([0; 16], [0; 16], [0; 16]);
+            for l in 0..S::LANES {
+                let place = place(l);
+                (at[l], planes[l], lines[l]) = (place.from + channels.start * place.plane, place.plane, place.line);
+            }
+            for i in 0..channels.len() {
+                let mut rows = at;
+                let load = |simd: S| {
+                    let columns = simd.load_columns(self.from, &rows);
+                    for l in 0..S::LANES {
+                        rows[l] += lines[l];
+                    }
+                    columns
+                };
+                transform_cells::<S, A>(simd, load, &mut v[i * width + j..], stride, &mut half);
+                for l in 0..S::LANES {
+                    at[l] += planes[l];
+                }
+            }
+        }
+    }
+
+    /// M = U·V and out = Aᵀ M A.
+    #[inline(always)]
+    fn finish<S: Simd, const A: usize>(&mut self, simd: S, layout: &Layout, places: &[Place], v: &[f32]) {
+        let u = &self.packed.products;
+        let panels = 0..u[0].panels();
+        let (nr, mr) = (layout.shape().nr(), layout.shape().mr);
+        // M takes half of L2. V is read once for each group of rows, U once for each chunk of tiles; where U comes from
+        // beyond the caches, that is once for all.
+        let room = (Caches::get().l2 / 2 / (A * A * size_of::<f32>())).max(nr * mr);
+        let side = match self.packed.bytes() > 4 * Caches::get().share {
+            true => (room / (2 * mr) / nr).max(1),
+            false => (room / (room.isqrt() / mr).clamp(1, panels.len()) / mr / nr).max(1),
+        };
+        let chunk = side.min(layout.panels());
+        let group = (room / (chunk * nr) / mr).clamp(1, panels.len());
+        let (groups, chunks) = (panels.len().div_ceil(group), layout.panels().div_ceil(chunk));
+        let (group, chunk) = (panels.len().div_ceil(groups), layout.panels().div_ceil(chunks));
+        let stride = group * mr * chunk * nr + GAP;
+        let len = A * A * stride;
+        let mut products = M.take().filter(|b| b.len() >= len).unwrap_or_else(|| AlignedBuf::zeroed(len));
+        let (mut half, mut cells) = ([0.0; HALF], [0.0; CELLS]);
+        for tiles in (0..chunks).map(|i| share(0..layout.panels(), chunks, i)) {
+            for group in (0..groups).map(|i| share(panels.clone(), groups, i)) {
+                let rows = u[0].panel_rows(group.start).start..u[0].panel_rows(group.end - 1).end;
+                // Row `o` of panel `t`.
+                let place =
+                    |t: usize, o: usize| (t - tiles.start) * nr * rows.len() + (o - rows.start) * layout.width(t);
+                for xi in 0..A * A {
+                    for step in 0..layout.steps().count() {
+                        let k = layout.steps().range(step);
+                        for panel in tiles.clone() {
+                            let part = Part { panel, step };
+                            let width = layout.width(panel);
+                            let start = layout.start(part) + xi * layout.stride(part);
+                            let b = &v[start..];
+                            // The next panel of tiles is on its way.
+                            let next = match panel + 1 < tiles.end {
+                                true => layout.start(Part { panel: panel + 1, step }) + xi * layout.stride(part),
+                                false => start,
+                            };
+                            let next = &v[next.min(v.len())..];
+                            let next = &next[..next.len().min(k.len() * width)];
+                            let count = group.len();
+                            for (n, p) in group.clone().enumerate() {
+                                let r = u[xi].panel_rows(p);
+                                let c = &mut products[xi * stride + place(panel, r.start)..][..r.len() * width];
+                                let a = u[xi].panel(&k, p);
+                                let ahead = &next[next.len() * n / count..next.len() * (n + 1) / count];
+                                let ahead = [Ahead::stream(a, 1024, r.len()), Ahead::over(ahead, k.len())];
+                                multiply(simd, [r.len(), k.len(), width], a, b, c, step > 0, ahead);
+                            }
+                        }
+                    }
+                }
+                for o in rows.clone() {
+                    for panel in tiles.clone() {
+                        for j in (0..layout.width(panel)).step_by(S::LANES) {
+                            let t = panel * nr + j;
+                            let from = &products[place(panel, o) + j..];
+                            let bias = self.bias.map_or(0.0, |bias| bias[o]);
+                            let relu = self.activation == Activation::Relu;
+                            transform_sums::<S, A>(simd, (bias, relu), from, stride, &mut half, &mut cells);
+                            self.scatter::<A>(&cells, S::LANES * (A - 2), o, &places[t..(t + S::LANES).min(places.len())]);
+                        }
+                    }
+                }
+            }
+        }
+        M.set(Some(products));
+    }
+
+    /// The results of a vector of tiles in channel `o`, rows of `line` cells, into their places.
+    #[inline(always)]
+    fn scatter<const A: usize>(&mut self, cells: &[f32; CELLS], line: usize, o: usize, places: &[Place]) {
+        let m = A - 2;
+        for (t, place) in places.iter().enumerate() {
+            let to = &mut self.to[place.to + o * place.map..];
+            let [height, width] = place.size;
+            for y in 0..height {
+                let (to, cells) = (&mut to[y * place.row..], &cells[y * line + t * m..]);
+                if width == m {
+                    to[..m].copy_from_slice(&cells[..m]);
+                } else {
+                    to.iter_mut().zip(&cells[..width]).for_each(|(to, cell)| *to = *cell);
+                }
+            }
+        }
+    }
+}
