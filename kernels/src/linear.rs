@@ -10,6 +10,7 @@
 //! Every sum is one chain in the order of i, so it is the same whatever rows, images and threads it is computed with.
 //! Weights come from memory once, for all images of a batch, and each thread reads whole stretches of them.
 
+mod changed;
 mod columns;
 mod rows;
 
@@ -17,6 +18,7 @@ use crate::Cpu;
 use crate::conv2d::Activation;
 use crate::simd::Simd;
 use crate::view::{Dtype, Weights};
+pub use changed::linear_changes;
 
 /// The constants of a fully connected layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -9,12 +9,11 @@ use std::time::Duration;
 
 use switchback_kernels::Window;
 
-use super::columns;
 use super::occluder::Occluder;
 use super::spread::changes;
 use crate::network::{Layer, Network, NodeId};
 use crate::plan::{Plan, Step};
-use crate::session::{Session, packed};
+use crate::session::Session;
 use crate::tensor::{Shape, Tensor};
 use crate::trace::{Keep, Trace};
 
@@ -202,14 +201,5 @@ impl<'a> Clean<'a> {
         let after: usize = self.steps[self.cut..].iter().map(|step| len(step.output)).sum();
         // Changed columns stand once more in a matrix, and so do the sums over them.
         (2 * (carried + after) * size_of::<f32>()) as u64
-    }
-
-    /// Bytes that linear layers take for their packed weights, however many squares there are.
-    pub(super) fn bytes_packed(&self) -> u64 {
-        let inputs = self.steps[self.cut..].iter().filter_map(|step| match self.network().node(step.node).layer {
-            Layer::Linear { .. } => Some(packed::linear(self.network(), step.node).inputs),
-            _ => None,
-        });
-        (inputs.max().unwrap_or(0) * columns::ROWS * size_of::<f32>()) as u64
     }
 }

@@ -3,14 +3,14 @@
 //! ```text
 //! squares ─▶        0 . 3 . .      columns that no square changes are left out;
 //!                   . . 1 . 2      what remains is one dense product for all squares,
-//!          changed    ^   ^        whose right side is the weights, written changed × outputs, some outputs at a time
+//!          changed    ^   ^        whose right side is the weights where they lie, some outputs at a time
 //! ```
 //! The sums differ from a full pass by rounding alone.
 
 use switchback_kernels::conv2d::Activation;
-use switchback_kernels::gemm::{Matrix, MatrixMut, PackedA, gemm_packed};
-use switchback_kernels::linear::{self, Linear};
-use switchback_kernels::{Cpu, Dtype, Weights, Window};
+use switchback_kernels::gemm::{MatrixMut, PackedA};
+use switchback_kernels::linear::{self, Linear, linear_changes};
+use switchback_kernels::{Cpu, Weights, Window};
 
 use super::clean::Clean;
 use super::patch::{Frame, Patch, Patches, gather};
@@ -18,12 +18,12 @@ use crate::error::Result;
 use crate::plan::Step;
 use crate::session::packed;
 
-/// Outputs whose weights are written anew at one time.
-pub(super) const ROWS: usize = 512;
-/// Inputs whose weights a thread writes at one time.
-const TURNED: usize = 64;
-/// Up to so many squares the layer runs as it does for whole pictures: to write weights anew for so few costs more.
+/// Outputs that are computed at one time.
+const ROWS: usize = 512;
+/// Up to so many squares the layer runs as it does for whole pictures: to turn weights for so few costs more.
 const FEW: usize = 3;
+/// Numbers between two vectors: at a distance of whole pages their numbers would throw each other out of the caches.
+const GAP: usize = 16;
 
 /// The sums of linear layer `step`, which runs without its activation, at every square.
 pub(super) fn linear(clean: &Clean<'_>, cpu: &Cpu, step: &Step, input: &Patches) -> Result<Patches> {
@@ -35,20 +35,20 @@ pub(super) fn linear(clean: &Clean<'_>, cpu: &Cpu, step: &Step, input: &Patches)
     let shape = source.shape;
 
     let squares: Vec<usize> = (0..input.patches.len()).filter(|&s| input.maps(s, shape).is_some()).collect();
-    let mut vectors = vec![0.0; squares.len() * layer.inputs];
-    cpu.threads.chunks_mut(&mut vectors, layer.inputs, |i, vector| {
-        gather(source, input.maps(squares[i], shape).as_ref(), Frame::from(Window::full(shape.size())), vector);
-    });
     let n = squares.len();
+    let stride = layer.inputs + GAP;
+    let mut vectors = vec![0.0; n * stride];
+    cpu.threads.chunks_mut(&mut vectors, stride, |i, vector| {
+        let frame = Frame::from(Window::full(shape.size()));
+        gather(source, input.maps(squares[i], shape).as_ref(), frame, &mut vector[..layer.inputs]);
+    });
     let mut sums = vec![0.0; n * layer.outputs];
     if (1..=FEW).contains(&n) {
-        let none = Activation::None;
-        linear::linear(cpu, &layer, weights, bias, none, &vectors, &mut sums);
+        let vectors: Vec<f32> = vectors.chunks_exact(stride).flat_map(|v| &v[..layer.inputs]).copied().collect();
+        linear::linear(cpu, &layer, weights, bias, Activation::None, &vectors, &mut sums);
     } else if n > 0 {
-        for sums in sums.chunks_exact_mut(layer.outputs) {
-            sums.copy_from_slice(&clean.tensor(step.output).data);
-        }
-        add_changes(cpu, &layer, weights, (&source.data, &vectors), &mut sums);
+        let before = &clean.tensor(step.output).data;
+        add_changes(cpu, &layer, weights, (&source.data, &vectors), (before, &mut sums));
     }
     let mut patches = vec![Patch::NONE; input.patches.len()];
     for (at, &s) in squares.iter().enumerate() {
@@ -58,53 +58,43 @@ pub(super) fn linear(clean: &Clean<'_>, cpu: &Cpu, step: &Step, input: &Patches)
     Ok(Patches { buffers: vec![sums], patches })
 }
 
-/// Adds W·(x − x₀) to the sums of every vector x: `sums` is squares × outputs, `vectors` squares × inputs.
-fn add_changes(cpu: &Cpu, linear: &Linear, weights: Weights<'_>, (clean, vectors): (&[f32], &[f32]), sums: &mut [f32]) {
+/// The sums of every vector x: those of the clean run, `before`, and W·(x − x₀). `sums` is squares × outputs.
+fn add_changes(
+    cpu: &Cpu,
+    linear: &Linear,
+    weights: Weights<'_>,
+    (clean, vectors): (&[f32], &[f32]),
+    (before, sums): (&[f32], &mut [f32]),
+) {
     let Linear { inputs, outputs, .. } = *linear;
-    let squares = vectors.len() / inputs;
-    let mut changes = vec![false; inputs];
-    for vector in vectors.chunks_exact(inputs) {
-        for ((changes, new), old) in changes.iter_mut().zip(vector).zip(clean) {
-            *changes |= new.to_bits() != old.to_bits();
-        }
-    }
-    let changed: Vec<usize> = (0..inputs).filter(|&i| changes[i]).collect();
-    let element = |s: usize, k: usize| vectors[s * inputs + changed[k]] - clean[changed[k]];
-    let a = PackedA::new(cpu, squares, changed.len(), element);
-    let mut block = vec![0.0; changed.len() * ROWS.min(outputs)];
-    for first in (0..outputs).step_by(ROWS) {
-        let count = ROWS.min(outputs - first);
-        let block = &mut block[..changed.len() * count];
-        cpu.threads.chunks_mut(block, TURNED * count, |i, rows| {
-            turn(linear, weights, first, &changed[i * TURNED..], (rows, count));
-        });
-        let b = Matrix::new(block, changed.len(), count);
-        gemm_packed(cpu, &a, b, MatrixMut::strided(&mut sums[first..], [squares, count], outputs), true);
-    }
-}
-
-/// Writes the weights of `count` outputs from `first` on, for the inputs of `changed` in turn, a row each.
-fn turn(linear: &Linear, weights: Weights<'_>, first: usize, changed: &[usize], (rows, count): (&mut [f32], usize)) {
-    // Outputs that fill a cache line together.
-    const TOGETHER: usize = 16;
-    let changed = &changed[..rows.len() / count];
-    let adjacent = changed.windows(2).all(|pair| pair[0] + 1 == pair[1]);
-    let mut lines = [[0.0; TURNED]; TOGETHER];
-    for from in (0..count).step_by(TOGETHER) {
-        let to = count.min(from + TOGETHER);
-        for (o, line) in (first + from..first + to).zip(&mut lines) {
-            if linear.transposed && adjacent && weights.dtype() == Dtype::F32 {
-                let start = linear.index(o, changed[0]);
-                let bytes = weights.range(start, start + changed.len()).bytes();
-                for (weight, bytes) in line.iter_mut().zip(bytes.as_chunks().0) {
-                    *weight = f32::from_le_bytes(*bytes);
-                }
-            } else {
-                line.iter_mut().zip(changed).for_each(|(weight, &i)| *weight = weights.get(linear.index(o, i)));
+    let stride = inputs + GAP;
+    let squares = vectors.len() / stride;
+    let starts: Vec<usize> = (0..inputs).step_by(1024).collect();
+    let changed = cpu.threads.map(starts, |start| {
+        let range = start..inputs.min(start + 1024);
+        let mut changes = vec![false; range.len()];
+        for vector in vectors.chunks_exact(stride) {
+            for ((changes, new), old) in changes.iter_mut().zip(&vector[range.clone()]).zip(&clean[range.clone()]) {
+                *changes |= new.to_bits() != old.to_bits();
             }
         }
-        for (k, row) in rows.chunks_exact_mut(count).enumerate() {
-            row[from..to].iter_mut().zip(&lines).for_each(|(weight, line)| *weight = line[k]);
+        range.zip(changes).filter(|(_, changed)| *changed).map(|(i, _)| i).collect::<Vec<_>>()
+    });
+    let changed = changed.concat();
+    let element = |s: usize, k: usize| vectors[s * stride + changed[k]] - clean[changed[k]];
+    let changes = PackedA::new(cpu, squares, changed.len(), element);
+    let line = ROWS.min(outputs) + GAP;
+    let mut block = vec![0.0; squares * line];
+    for first in (0..outputs).step_by(ROWS) {
+        let range = first..outputs.min(first + ROWS);
+        let count = range.len();
+        for row in block.chunks_exact_mut(line) {
+            row[..count].copy_from_slice(&before[range.clone()]);
+        }
+        let out = MatrixMut::strided(&mut block, [squares, count], line);
+        linear_changes(cpu, linear, weights, range.clone(), &changed, &changes, out);
+        for (to, from) in sums.chunks_exact_mut(outputs).zip(block.chunks_exact(line)) {
+            to[range.clone()].copy_from_slice(&from[..count]);
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::network::NodeId;
 /// Bytes that a chunk may take. Filters are streamed once a chunk and layer, so larger is faster, up to a point.
 const CHUNK_BYTES: u64 = 64 << 20;
 /// The most squares of a chunk.
-const MOST_IN_CHUNK: u64 = 16;
+const MOST_IN_CHUNK: u64 = 32;
 /// Chunks for each thread between two looks at the callback.
 const CHUNKS_A_THREAD: usize = 4;
 /// The most squares that wait for the linear layers.
@@ -62,7 +62,6 @@ impl<'a> Incremental<'a> {
         let session = clean.session;
         let threads = session.cpu().threads.count();
         let (before, after) = (clean.bytes_a_square().max(1), clean.bytes_after().max(1));
-        let base = base + clean.bytes_packed();
         let room = session.max_memory().map_or(Some(u64::MAX), |limit| limit.checked_sub(base))?;
         if threads as u64 * before + after > room {
             return None;

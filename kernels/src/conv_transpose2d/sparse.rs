@@ -279,27 +279,31 @@ impl SimdOp for Band<'_> {
 fn add<S: Simd, const N: usize>(simd: S, list: &[Entry], filters: &[f32], line: usize, at: usize, to: &mut [f32]) {
     let to = &mut to[..N * S::LANES];
     let zero = simd.splat(0.0);
-    let mut sums = [[zero; N]; 2];
-    for (i, sum) in sums[0].iter_mut().enumerate() {
+    let (mut even, mut odd) = ([zero; N], [zero; N]);
+    for (i, sum) in even.iter_mut().enumerate() {
         *sum = simd.load(&to[i * S::LANES..]);
     }
-    let add = |sums: &mut [S::F32; N], entry: &Entry| {
-        let taps = &filters[entry.o as usize * line + at..][..N * S::LANES];
-        let value = simd.splat(entry.value);
-        for (i, sum) in sums.iter_mut().enumerate() {
-            *sum = simd.fma(value, simd.load(&taps[i * S::LANES..]), *sum);
-        }
-    };
-    let [even, odd] = &mut sums;
     let pairs = list.chunks_exact(2);
     let last = pairs.remainder();
     for pair in pairs {
-        add(even, &pair[0]);
-        add(odd, &pair[1]);
+        add_one(simd, pair[0], &filters[at..], line, &mut even);
+        add_one(simd, pair[1], &filters[at..], line, &mut odd);
     }
-    last.iter().for_each(|entry| add(even, entry));
+    for &entry in last {
+        add_one(simd, entry, &filters[at..], line, &mut even);
+    }
     for (i, (even, odd)) in even.iter().zip(odd.iter()).enumerate() {
         simd.store(simd.add(*even, *odd), &mut to[i * S::LANES..]);
+    }
+}
+
+/// Adds `N` vectors of one filter, times its value.
+#[inline(always)]
+fn add_one<S: Simd, const N: usize>(simd: S, entry: Entry, filters: &[f32], line: usize, sums: &mut [S::F32; N]) {
+    let taps = &filters[entry.o as usize * line..][..N * S::LANES];
+    let value = simd.splat(entry.value);
+    for (i, sum) in sums.iter_mut().enumerate() {
+        *sum = simd.fma(value, simd.load(&taps[i * S::LANES..]), *sum);
     }
 }
 
