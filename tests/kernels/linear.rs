@@ -1,8 +1,9 @@
 //! Fully connected layers in both layouts and types, at odd byte offsets, against f64 loops.
 
 use switchback_kernels::conv2d::Activation;
+use switchback_kernels::gemm::{MatrixMut, PackedA};
 use switchback_kernels::half::{f32_to_f16, to_f16};
-use switchback_kernels::linear::{Linear, linear, linear_backward};
+use switchback_kernels::linear::{Linear, linear, linear_backward, linear_changes};
 use switchback_kernels::view::f16_to_f32;
 use switchback_kernels::{Cpu, Dtype, Level, Threads, Weights, reference};
 
@@ -15,6 +16,65 @@ fn halves(seed: u64, n: usize) -> (Vec<u8>, Vec<f32>) {
         .map(|x| if *x < 0.0 { 0x8000 } else { 0 } | (0x2c00 + (x.abs() * 4095.0) as u16))
         .collect();
     (bits.iter().flat_map(|b| b.to_le_bytes()).collect(), bits.iter().map(|&b| f16_to_f32(b)).collect())
+}
+
+/// Some outputs, by some inputs, on top of what is there; every vector alone gives the same bits.
+#[test]
+fn changed_columns() {
+    for level in Level::available() {
+        let cpu = Cpu { level, threads: Threads::new(2) };
+        for (inputs, outputs) in [(1, 1), (3, 5), (31, 70), (130, 9), (600, 65), (70, 530)] {
+            for (transposed, dtype) in
+                [(true, Dtype::F32), (true, Dtype::F16), (false, Dtype::F32), (false, Dtype::F16)]
+            {
+                let l = Linear { inputs, outputs, transposed };
+                let (bytes, w) = match dtype {
+                    Dtype::F32 => {
+                        let w = numbers(1, inputs * outputs);
+                        (w.iter().flat_map(|x| x.to_le_bytes()).collect(), w)
+                    }
+                    Dtype::F16 => halves(2, inputs * outputs),
+                };
+                let shifted = [vec![0xff], bytes].concat();
+                let weights = Weights::new(&shifted[1..], dtype);
+                // All of them; runs of five; now and then one.
+                let some: [Vec<usize>; 3] = [
+                    (0..inputs).collect(),
+                    (0..inputs).filter(|i| i % 6 != 5).collect(),
+                    (0..inputs).filter(|i| i % 7 == 0).collect(),
+                ];
+                for (changed, vectors) in some.iter().zip([1, 17, 30]) {
+                    let range = outputs / 3..outputs;
+                    let (count, line) = (range.len(), range.len() + 3);
+                    let what = format!("{level} {l:?} {dtype:?}, {} inputs of {vectors} vectors", changed.len());
+                    let x = numbers(4, vectors * changed.len());
+                    let before = numbers(5, vectors * line);
+                    let run = |vectors: std::ops::Range<usize>| {
+                        let element = |v: usize, k: usize| x[(vectors.start + v) * changed.len() + k];
+                        let changes = PackedA::new(&cpu, vectors.len(), changed.len(), element);
+                        let mut sums = before[vectors.start * line..vectors.end * line].to_vec();
+                        let out = MatrixMut::strided(&mut sums, [vectors.len(), count], line);
+                        linear_changes(&cpu, &l, weights, range.clone(), changed, &changes, out);
+                        sums
+                    };
+                    let sums = run(0..vectors);
+                    let want: Vec<f32> = (0..vectors * line)
+                        .map(|at| {
+                            let (v, o) = (at / line, at % line);
+                            let product = |(k, &i): (usize, &usize)| {
+                                f64::from(w[l.index(range.start + o, i)]) * f64::from(x[v * changed.len() + k])
+                            };
+                            let sum: f64 = if o < count { changed.iter().enumerate().map(product).sum() } else { 0.0 };
+                            (f64::from(before[at]) + sum) as f32
+                        })
+                        .collect();
+                    assert_close(&what, &sums, &want, changed.len() + 1);
+                    let last = vectors - 1;
+                    assert_bits(&what, &run(last..vectors), &sums[last * line..]);
+                }
+            }
+        }
+    }
 }
 
 #[test]

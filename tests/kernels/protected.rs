@@ -6,15 +6,15 @@ use switchback_kernels::avg_pool2d::{avg_pool2d, avg_pool2d_backward};
 use switchback_kernels::conv_pool2d::{ConvPool2d, Filters, conv_pool2d};
 use switchback_kernels::conv_transpose2d::{self, can_be_sparse, conv_transpose2d, conv_transpose2d_sparse};
 use switchback_kernels::conv2d::{self, Activation, Conv2d, conv2d, conv2d_add};
-use switchback_kernels::gemm::{Matrix, MatrixMut, gemm};
+use switchback_kernels::gemm::{Matrix, MatrixMut, PackedA, gemm};
 use switchback_kernels::global_pool::{global_avg_pool, global_max_pool};
-use switchback_kernels::linear::{Linear, linear, linear_backward};
+use switchback_kernels::linear::{Linear, linear, linear_backward, linear_changes};
 use switchback_kernels::lrn::{Lrn, lrn, lrn_backward};
 use switchback_kernels::max_pool2d::max_pool2d;
 use switchback_kernels::pointwise::{Pointwise, Rectifier, add_assign, affine, pointwise, pointwise_in_place, rectify};
 use switchback_kernels::softmax::{log_softmax, softmax};
 use switchback_kernels::unpool2d::unpool2d;
-use switchback_kernels::winograd::{self, Tile, winograd};
+use switchback_kernels::winograd::{self, Piece, SLACK, Tile, frame, winograd, winograd_pieces};
 use switchback_kernels::{Cpu, Dtype, Geometry, Level, Maps, MapsMut, Threads, Weights, Window};
 
 use crate::guard::{Guarded, Place};
@@ -175,6 +175,20 @@ fn winograd_and_convolutions_under_pools() {
         let pooled = pool.out_size(size, true).expect("the pool fits");
         let [large, little, least] = [(ins, size), (outs, size), (outs, pooled)].map(|(c, [h, w])| c * h * w);
         for tile in Tile::ALL {
+            everywhere(&format!("pieces by {tile:?} of {ins} → {outs} × {size:?}"), |bench| {
+                let sizes = [size, [1, 1], [3, size[1]]];
+                let (mut pieces, mut from, mut to) = (Vec::new(), 0, 0);
+                for size in sizes {
+                    pieces.push(Piece { from, to, size });
+                    from += ins * frame(tile, size).iter().product::<usize>();
+                    to += outs * size[0] * size[1];
+                }
+                let (x, bytes) = (bench.random(1, from + SLACK), bench.bytes(2, conv.weights()));
+                let (bias, mut y) = (bench.random(3, outs), bench.junk(to));
+                let packed = winograd::pack(&bench.cpu, &conv, Weights::new(&bytes, Dtype::F32), None, tile);
+                winograd_pieces(&bench.cpu, &conv, &packed, Some(&bias), Activation::Relu, &x, &pieces, &mut y);
+                y.to_vec()
+            });
             everywhere(&format!("{tile:?} of {ins} → {outs} × {size:?}"), |bench| {
                 let (x, bytes) = (bench.random(1, 2 * large), bench.bytes(2, conv.weights()));
                 let (bias, mut y, mut z) = (bench.random(3, outs), bench.junk(2 * little), bench.junk(2 * least));
@@ -220,7 +234,12 @@ fn fully_connected_layers() {
                     linear(&bench.cpu, &layer, weights, Some(&bias), Activation::Relu, &x, &mut y);
                     let (signal, mut back) = (bench.random(4, batch * outputs), bench.junk(batch * inputs));
                     linear_backward(&bench.cpu, &layer, weights, &signal, &mut back);
-                    [y.to_vec(), back.to_vec()].concat()
+                    let changed: Vec<usize> = (0..inputs).filter(|i| i % 6 != 4).collect();
+                    let changes = PackedA::new(&bench.cpu, batch, changed.len(), |n, k| x[n * inputs + changed[k]]);
+                    let mut sums = bench.random(5, batch * outputs);
+                    let out = MatrixMut::new(&mut sums, batch, outputs);
+                    linear_changes(&bench.cpu, &layer, weights, 0..outputs, &changed, &changes, out);
+                    [y.to_vec(), back.to_vec(), sums.to_vec()].concat()
                 });
             }
         }

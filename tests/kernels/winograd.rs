@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use switchback_kernels::conv2d::{Activation, Conv2d};
-use switchback_kernels::winograd::{self, PackedWinograd, Tile, winograd};
+use switchback_kernels::winograd::{self, PackedWinograd, Piece, SLACK, Tile, frame, winograd, winograd_pieces};
 use switchback_kernels::{Cpu, Dtype, Geometry, Level, Maps, MapsMut, Threads, Weights, Window, reference};
 
 use crate::numbers::{assert_bits, numbers};
@@ -143,4 +143,65 @@ fn an_absent_cell_is_a_panic() {
     // Enough for the outputs themselves, but not for the tile that holds them.
     let input = Maps::new(&x, 1, 1, [8, 8]).crop(Window { y0: 0, x0: 0, y1: 4, x1: 8 });
     run(&cpu, &packed, &case, &[0.0], false, input, Window { y0: 0, x0: 0, y1: 3, x1: 8 });
+}
+
+/// Pieces of a map, with the padding that they meet: each the same numbers, up to rounding, as the map's own; and the same
+/// bits alone as beside others.
+fn check_pieces(level: Level, tile: Tile, [ins, outs]: [usize; 2], windows: &[Window]) {
+    let what = format!("{level} {tile:?} {ins} → {outs}, pieces {windows:?}");
+    let size = [23, 19];
+    let case = Case { conv: conv(ins, outs, [1; 4]), batch: 1, size };
+    let cpu = Cpu { level, threads: Threads::new(2) };
+    let w = numbers(1, case.conv.weights());
+    let bytes: Vec<u8> = w.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let (x, bias) = (numbers(2, ins * size[0] * size[1]), numbers(3, outs));
+    let packed = winograd::pack(&cpu, &case.conv, Weights::new(&bytes, Dtype::F32), None, tile);
+    let want = reference::convolution::conv2d(&case.conv, &w, Some(&bias), &x, 1, size, size);
+
+    let (mut pieces, mut from, mut to) = (Vec::new(), Vec::new(), 0);
+    for window in windows {
+        let size_of_it = [window.height(), window.width()];
+        pieces.push(Piece { from: from.len(), to, size: size_of_it });
+        let [height, width] = frame(tile, size_of_it);
+        for (c, y, column) in (0..ins).flat_map(|c| (0..height).flat_map(move |y| (0..width).map(move |x| (c, y, x)))) {
+            let (y, column) = ((window.y0 + y).wrapping_sub(1), (window.x0 + column).wrapping_sub(1));
+            let inside = y < size[0] && column < size[1];
+            from.push(if inside { x[(c * size[0] + y) * size[1] + column] } else { 0.0 });
+        }
+        to += outs * window.area();
+    }
+    from.extend([f32::NAN; SLACK]);
+    let run = |pieces: &[Piece], len: usize| {
+        let mut y = vec![f32::NAN; len];
+        winograd_pieces(&cpu, &case.conv, &packed, Some(&bias), Activation::Relu, &from, pieces, &mut y);
+        y
+    };
+    let together = run(&pieces, to);
+    for (window, piece) in windows.iter().zip(&pieces) {
+        let len = outs * window.area();
+        let found = &together[piece.to..piece.to + len];
+        assert_bits(&what, &run(&[Piece { to: 0, ..*piece }], len), found);
+        let cells = (0..outs).flat_map(|o| (window.y0..window.y1).map(move |y| (o, y)));
+        let rows = cells.flat_map(|(o, y)| &want[(o * size[0] + y) * size[1]..][window.x0..window.x1]);
+        let expected: Vec<f32> = rows.map(|x| x.max(0.0)).collect();
+        let error = relative_error(found, &expected);
+        assert!(error < 1e-5, "{what}: relative error {error:e} of {window:?}");
+    }
+}
+
+#[test]
+fn pieces_of_maps() {
+    let window = |y0, x0, y1, x1| Window { y0, x0, y1, x1 };
+    let some = [window(0, 0, 23, 19), window(5, 7, 6, 8), window(20, 3, 23, 19), window(0, 18, 11, 19)];
+    // More tiles than a block has.
+    let many: Vec<Window> = (0..90).map(|i| window(i % 9, i % 7, i % 9 + 7 + i % 3, i % 7 + 9)).collect();
+    for level in Level::available() {
+        for tile in Tile::ALL {
+            for channels in [[1, 1], [5, 17], [140, 33]] {
+                check_pieces(level, tile, channels, &some);
+                check_pieces(level, tile, channels, &some[1..2]);
+            }
+            check_pieces(level, tile, [33, 20], &many);
+        }
+    }
 }

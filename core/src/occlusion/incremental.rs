@@ -18,8 +18,8 @@ use super::spread::Spread;
 use super::whole::Whole;
 use crate::error::Result;
 use crate::forward::is_finite;
-use crate::pool::Pool;
 use crate::network::NodeId;
+use crate::pool::Pool;
 
 /// Bytes that a chunk may take. Filters are streamed once a chunk and layer, so larger is faster, up to a point.
 const CHUNK_BYTES: u64 = 64 << 20;

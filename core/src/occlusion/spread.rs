@@ -29,8 +29,8 @@ use crate::error::Result;
 use crate::forward::normalise;
 use crate::network::{Layer, NodeId};
 use crate::plan::Step;
-use crate::session::packed;
 use crate::pool::Pool;
+use crate::session::packed;
 use crate::tensor::{Shape, Tensor};
 
 /// Some squares on their way through the network.

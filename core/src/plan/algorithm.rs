@@ -81,7 +81,7 @@ pub(crate) fn choose(model: &Model, cpu: &Cpu, algorithm: Algorithm) -> [Tiles; 
             let mut together = tiles.clone();
             for (id, conv) in (0..tiles.len()).filter_map(|id| candidate(network, id).map(|conv| (id, conv))) {
                 let more = 4 * conv.weights() * 3;
-                if tiles[id].is_none() && few(&conv) && more <= room {
+                if matches!(tiles[id], None | Some(Tile::F2)) && few(&conv) && more <= room {
                     room -= more;
                     together[id] = Some(Tile::F4);
                 }

@@ -104,13 +104,7 @@ impl Walk<'_> {
     }
 
     /// What the signal at node `id` gives each of its inputs: over their whole windows, or what it reaches of them.
-    fn back(
-        &self,
-        id: NodeId,
-        signal: Signal,
-        windows: &[Window],
-        pool: &mut Pool,
-    ) -> Result<Vec<(NodeId, Signal)>> {
+    fn back(&self, id: NodeId, signal: Signal, windows: &[Window], pool: &mut Pool) -> Result<Vec<(NodeId, Signal)>> {
         let node = self.network().node(id);
         let Some(&input) = node.inputs.first() else { return Ok(Vec::new()) };
         let packed = self.session.packed();

@@ -84,13 +84,7 @@ pub fn pack_sparse(cpu: &Cpu, conv: &Conv2d, weights: Weights<'_>) -> PackedSpar
 /// conv_transpose2d_sparse(&cpu, &conv, &packed, signal, out);
 /// assert_eq!(x, [0.0, 2.0, 20.0, 0.0]);
 /// ```
-pub fn conv_transpose2d_sparse(
-    cpu: &Cpu,
-    conv: &Conv2d,
-    packed: &PackedSparse,
-    signal: Maps<'_>,
-    out: MapsMut<'_>,
-) {
+pub fn conv_transpose2d_sparse(cpu: &Cpu, conv: &Conv2d, packed: &PackedSparse, signal: Maps<'_>, out: MapsMut<'_>) {
     assert_eq!(*conv, packed.conv, "the filters were packed for another convolution");
     assert_eq!(cpu.level, packed.level, "the filters were packed for another level");
     assert_eq!(signal.batch(), out.batch(), "images in and out");
@@ -310,14 +304,7 @@ fn add_one<S: Simd, const N: usize>(simd: S, entry: Entry, filters: &[f32], line
 /// Row `y` of every plane from `sums`, column after column with the channels adjacent, the first of them column `first`
 /// of the map; zero beside them. Eight floats may be read after the last column.
 #[inline(always)]
-fn part_channels<S: Simd>(
-    simd: S,
-    sums: &[f32],
-    first: isize,
-    columns: usize,
-    planes: &mut [PlaneMut<'_>],
-    y: usize,
-) {
+fn part_channels<S: Simd>(simd: S, sums: &[f32], first: isize, columns: usize, planes: &mut [PlaneMut<'_>], y: usize) {
     let ins = planes.len();
     let window = planes[0].window;
     let place = |x: isize| (x - window.x0 as isize).clamp(0, window.width() as isize) as usize;

@@ -288,7 +288,12 @@ impl Pieces<'_> {
                             let bias = self.bias.map_or(0.0, |bias| bias[o]);
                             let relu = self.activation == Activation::Relu;
                             transform_sums::<S, A>(simd, (bias, relu), from, stride, &mut half, &mut cells);
-                            self.scatter::<A>(&cells, S::LANES * (A - 2), o, &places[t..(t + S::LANES).min(places.len())]);
+                            self.scatter::<A>(
+                                &cells,
+                                S::LANES * (A - 2),
+                                o,
+                                &places[t..(t + S::LANES).min(places.len())],
+                            );
                         }
                     }
                 }
