@@ -141,16 +141,36 @@ pub(super) fn gather(clean: &Tensor, patch: Option<&Maps<'_>>, frame: Frame, out
             row[..left].fill(0.0);
             row[right..].fill(0.0);
             let line = &plane[y * w + column(left)..][..right - left];
-            match patch {
-                Some(maps) if (changed.y0..changed.y1).contains(&y) && from < to => {
-                    row[left..from].copy_from_slice(&line[..from - left]);
-                    let new = &maps.row(0, c, y)[column(from) - changed.x0..][..to - from];
-                    row[from..to].copy_from_slice(new);
-                    row[to..right].copy_from_slice(&line[to - left..]);
-                }
-                _ => row[left..right].copy_from_slice(line),
+            copy(line, &mut row[left..right]);
+            if let Some(maps) = patch.filter(|_| (changed.y0..changed.y1).contains(&y) && from < to) {
+                let changes = &maps.row(0, c, y)[column(from) - changed.x0..][..to - from];
+                copy(changes, &mut row[from..to]);
             }
         }
+    }
+}
+
+/// `to` becomes `from`, as long as it. Rows are short: to call the system's function for each costs more than to copy it.
+fn copy(from: &[f32], to: &mut [f32]) {
+    const WIDE: usize = 8;
+    const NARROW: usize = 4;
+    match to.len() {
+        0 => {}
+        1 => to[0] = from[0],
+        2 => to.copy_from_slice(&from[..2]),
+        3 => to.copy_from_slice(&from[..3]),
+        // Whole pieces, the last of which may overlap the one before.
+        n @ NARROW..WIDE => {
+            to[..NARROW].copy_from_slice(&from[..NARROW]);
+            to[n - NARROW..].copy_from_slice(&from[n - NARROW..n]);
+        }
+        n @ WIDE..64 => {
+            for (to, from) in to.chunks_exact_mut(WIDE).zip(from.chunks_exact(WIDE)) {
+                to.copy_from_slice(from);
+            }
+            to[n - WIDE..].copy_from_slice(&from[n - WIDE..n]);
+        }
+        n => to.copy_from_slice(&from[..n]),
     }
 }
 

@@ -155,13 +155,20 @@ impl Lists {
         for c in channels {
             for (y, ends) in (window.y0..).zip(ends[..area].chunks_exact_mut(width)) {
                 let row = signal.row(n, c, y);
-                for (ends, row) in ends.chunks_mut(64).zip(row.chunks(64)) {
-                    // From one that is not zero to the next, without a guess at each cell.
-                    let mut left = not_zero(row);
+                let mut keep = |x: usize, end: &mut u32| {
+                    entries[*end as usize] = Entry { o: c as u32, value: row[x] };
+                    *end += 1;
+                };
+                if width < 32 {
+                    ends.iter_mut().enumerate().filter(|(x, _)| row[*x] != 0.0).for_each(|(x, end)| keep(x, end));
+                    continue;
+                }
+                // From one that is not zero to the next, without a guess at each cell.
+                for from in (0..width).step_by(64) {
+                    let mut left = not_zero(&row[from..width.min(from + 64)]);
                     while left != 0 {
-                        let x = left.trailing_zeros() as usize;
-                        entries[ends[x] as usize] = Entry { o: c as u32, value: row[x] };
-                        ends[x] += 1;
+                        let x = from + left.trailing_zeros() as usize;
+                        keep(x, &mut ends[x]);
                         left &= left - 1;
                     }
                 }

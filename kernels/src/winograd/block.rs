@@ -245,32 +245,53 @@ fn transform_input<S: Simd, const A: usize>(
     for (i, c) in layout.steps.range(part.step).enumerate() {
         let plane = &work.copy.data()[c * channel..];
         for j in 0..width / S::LANES {
-            let mut y = 0;
-            let load = |simd: S| {
-                // The next channel is on its way meanwhile: a cache line of each row holds 16 / m tiles.
-                for l in (0..S::LANES).step_by((16 / m).max(1)) {
-                    simd.prefetch(plane, channel + y * row + at[j][l]);
-                }
-                y += 1;
-                simd.load_columns(&plane[(y - 1) * row..], &at[j])
-            };
-            transform_cells::<S, A>(simd, load, &mut v[i * width + j * S::LANES..], stride, &mut half);
+            let rows = Rows { plane, next: channel, row, at: &at[j], m };
+            transform_cells::<S, A>(simd, rows, &mut v[i * width + j * S::LANES..], stride, &mut half);
         }
     }
 }
 
-/// Bᵀ d B of a vector of tiles, whose rows `load` gives from the top; place ξ goes to `v[ξ · stride]`.
+/// What a vector of tiles reads of one channel, row by row. A trait and no closure: closures are not compiled with the level's
+/// instructions unless they happen to be inlined.
+pub(super) trait Cells {
+    /// Row `y` of every tile.
+    fn row<S: Simd>(&mut self, simd: S, y: usize) -> [S::F32; 8];
+}
+
+/// Tiles of maps that lie alike.
+struct Rows<'a> {
+    plane: &'a [f32],
+    /// From channel to channel.
+    next: usize,
+    row: usize,
+    /// Where each tile begins.
+    at: &'a [usize; 16],
+    m: usize,
+}
+
+impl Cells for Rows<'_> {
+    #[inline(always)]
+    fn row<S: Simd>(&mut self, simd: S, y: usize) -> [S::F32; 8] {
+        // The next channel is on its way meanwhile: a cache line of each row holds 16 / m tiles.
+        for l in (0..S::LANES).step_by((16 / self.m).max(1)) {
+            simd.prefetch(self.plane, self.next + y * self.row + self.at[l]);
+        }
+        simd.load_columns(&self.plane[y * self.row..], self.at)
+    }
+}
+
+/// Bᵀ d B of a vector of tiles; place ξ goes to `v[ξ · stride]`.
 #[inline(always)]
 pub(super) fn transform_cells<S: Simd, const A: usize>(
     simd: S,
-    mut load: impl FnMut(S) -> [S::F32; 8],
+    mut cells: impl Cells,
     v: &mut [f32],
     stride: usize,
     half: &mut [f32; HALF],
 ) {
     let zero = simd.splat(0.0);
     for y in 0..A {
-        let line = transform::input::<S, A>(simd, load(simd));
+        let line = transform::input::<S, A>(simd, cells.row(simd, y));
         for x in 0..A {
             simd.store(line[x], &mut half[(x * A + y) * S::LANES..]);
         }

@@ -6,7 +6,7 @@
 //! ```
 //! The filters, which windows of deep layers have more of than cells, are read once for a block of tiles.
 
-use super::block::{CELLS, GAP, HALF, Layout, M, Part, share, transform_cells, transform_sums};
+use super::block::{CELLS, Cells, GAP, HALF, Layout, M, Part, share, transform_cells, transform_sums};
 use super::{PackedWinograd, Tile, V, can};
 use crate::Cpu;
 use crate::aligned::AlignedBuf;
@@ -137,6 +137,31 @@ struct Place {
     size: [usize; 2],
 }
 
+/// What a vector of tiles reads of one channel.
+struct Rows<'a> {
+    from: &'a [f32],
+    /// The next row of each tile.
+    at: [usize; 16],
+    /// From channel to channel and from row to row of each.
+    planes: &'a [usize; 16],
+    lines: &'a [usize; 16],
+}
+
+impl Cells for Rows<'_> {
+    #[inline(always)]
+    fn row<S: Simd>(&mut self, simd: S, _: usize) -> [S::F32; 8] {
+        // The next channel is on its way meanwhile.
+        for l in (0..S::LANES).step_by(2) {
+            simd.prefetch(self.from, self.at[l] + self.planes[l]);
+        }
+        let columns = simd.load_columns(self.from, &self.at);
+        for l in 0..S::LANES {
+            self.at[l] += self.lines[l];
+        }
+        columns
+    }
+}
+
 impl SimdOp for Pieces<'_> {
     type Output = ();
 
@@ -210,15 +235,8 @@ impl Pieces<'_> {
                 (at[l], planes[l], lines[l]) = (place.from + channels.start * place.plane, place.plane, place.line);
             }
             for i in 0..channels.len() {
-                let mut rows = at;
-                let load = |simd: S| {
-                    let columns = simd.load_columns(self.from, &rows);
-                    for l in 0..S::LANES {
-                        rows[l] += lines[l];
-                    }
-                    columns
-                };
-                transform_cells::<S, A>(simd, load, &mut v[i * width + j..], stride, &mut half);
+                let rows = Rows { from: self.from, at, planes: &planes, lines: &lines };
+                transform_cells::<S, A>(simd, rows, &mut v[i * width + j..], stride, &mut half);
                 for l in 0..S::LANES {
                     at[l] += planes[l];
                 }
@@ -256,25 +274,29 @@ impl Pieces<'_> {
                 for xi in 0..A * A {
                     for step in 0..layout.steps().count() {
                         let k = layout.steps().range(step);
-                        for panel in tiles.clone() {
-                            let part = Part { panel, step };
+                        // The filters and tiles of the next step, or of the next ξ, are on their way meanwhile.
+                        let (after, later) = match step + 1 < layout.steps().count() {
+                            true => (xi, step + 1),
+                            false => ((xi + 1) % (A * A), 0),
+                        };
+                        let next_k = layout.steps().range(later);
+                        for (at, panel) in tiles.clone().enumerate() {
                             let width = layout.width(panel);
-                            let start = layout.start(part) + xi * layout.stride(part);
-                            let b = &v[start..];
-                            // The next panel of tiles is on its way.
+                            let b = &v[layout.start(Part { panel, step }) + xi * layout.stride(Part { panel, step })..];
                             let next = match panel + 1 < tiles.end {
-                                true => layout.start(Part { panel: panel + 1, step }) + xi * layout.stride(part),
-                                false => start,
+                                true => (xi, Part { panel: panel + 1, step }),
+                                false => (after, Part { panel: tiles.start, step: later }),
                             };
-                            let next = &v[next.min(v.len())..];
+                            let next = &v[layout.start(next.1) + next.0 * layout.stride(next.1)..];
                             let next = &next[..next.len().min(k.len() * width)];
-                            let count = group.len();
                             for (n, p) in group.clone().enumerate() {
                                 let r = u[xi].panel_rows(p);
                                 let c = &mut products[xi * stride + place(panel, r.start)..][..r.len() * width];
+                                let filters = u[after].panel(&next_k, p);
+                                let filters = &filters[share(0..filters.len(), tiles.len(), at)];
+                                let tiles = &next[share(0..next.len(), group.len(), n)];
+                                let ahead = [filters, tiles].map(|floats| Ahead::over(floats, k.len()));
                                 let a = u[xi].panel(&k, p);
-                                let ahead = &next[next.len() * n / count..next.len() * (n + 1) / count];
-                                let ahead = [Ahead::stream(a, 1024, r.len()), Ahead::over(ahead, k.len())];
                                 multiply(simd, [r.len(), k.len(), width], a, b, c, step > 0, ahead);
                             }
                         }
