@@ -249,11 +249,13 @@ impl Walk<'_> {
         // What a multiplication value by value costs beside one of a product, of which a tile saves half.
         let price = if tile.is_some() { 6 } else { 4 };
         let few = |count: usize| price * count <= dense.area() * signal.shape.c;
+        // Cut, so that Winograd's rounding stays where the signal reaches.
+        let maps = signal.maps().crop(dense);
         if can_be_sparse(&conv) && signal.count(dense).is_some_and(few) {
-            conv_transpose2d_sparse(self.cpu, &conv, packed.sparse(id)?, signal.maps(), below.maps_mut());
+            conv_transpose2d_sparse(self.cpu, &conv, packed.sparse(id)?, maps, below.maps_mut());
         } else {
             let filters = packed.conv_transpose2d(id, tile)?;
-            conv_transpose2d(self.cpu, &conv, filters, None, signal.maps(), below.maps_mut());
+            conv_transpose2d(self.cpu, &conv, filters, None, maps, below.maps_mut());
         }
         Ok(below)
     }
