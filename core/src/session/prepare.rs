@@ -1,10 +1,12 @@
 //! Packing ahead: what a run and a walk back will need, on all threads at once, while somebody still reads the picture.
 
 use switchback_kernels::Threads;
+use switchback_kernels::conv_transpose2d::can_be_sparse;
 
-use super::Session;
+use super::{Session, packed};
 use crate::error::Result;
-use crate::network::{Layer, NodeId};
+use crate::network::{Layer, Network, NodeId};
+use crate::plan::algorithm;
 use crate::trace::Keep;
 
 impl Session {
@@ -15,7 +17,7 @@ impl Session {
         let nodes: Vec<_> = plan.steps.iter().collect();
         all(&self.cpu.threads, nodes, |step| match self.network().node(step.node).layer {
             Layer::Conv2d { .. } => self.packed.filters(step).map(drop),
-            Layer::ConvTranspose2d { .. } => self.packed.conv_transpose2d(step.node).map(drop),
+            Layer::ConvTranspose2d { .. } => self.packed.conv_transpose2d(step.node, None).map(drop),
             _ => Ok(()),
         });
     }
@@ -25,11 +27,32 @@ impl Session {
         let below = self.network().ancestors(layer);
         let nodes: Vec<NodeId> = (0..=layer).rev().filter(|&id| below[id]).collect();
         all(&self.cpu.threads, nodes, |id| match self.network().node(id).layer {
-            Layer::Conv2d { .. } => self.packed.conv_transpose2d(id).map(drop),
+            // Signals that come out of a pool are mostly zero.
+            Layer::Conv2d { .. }
+                if is_pooled(self.network(), id) && can_be_sparse(&packed::conv(self.network(), id)) =>
+            {
+                self.packed.sparse(id).map(drop)
+            }
+            Layer::Conv2d { .. } => self.packed.conv_transpose2d(id, algorithm::back(self, id)).map(drop),
             Layer::ConvTranspose2d { .. } => self.packed.conv2d(id, None).map(drop),
             _ => Ok(()),
         });
     }
+}
+
+/// Whether a max-pool takes what `id` gives, cell by cell.
+fn is_pooled(network: &Network, id: NodeId) -> bool {
+    let mut readers = (id + 1..network.nodes().len()).filter(|&reader| network.node(reader).inputs.contains(&id));
+    readers.any(|reader| match network.node(reader).layer {
+        Layer::MaxPool2d { .. } => true,
+        Layer::Relu
+        | Layer::LeakyRelu { .. }
+        | Layer::Clip { .. }
+        | Layer::Lrn { .. }
+        | Layer::Affine { .. }
+        | Layer::Identity => is_pooled(network, reader),
+        _ => false,
+    })
 }
 
 fn all<T: Send>(threads: &Threads, items: Vec<T>, pack: impl Fn(T) -> Result<()> + Send + Sync) {
