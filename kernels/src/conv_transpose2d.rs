@@ -39,7 +39,7 @@ enum Filters {
     /// Contributions of each group, gathered.
     Spread(Vec<PackedA>),
     /// A convolution.
-    Turned(Turned),
+    Turned(Box<Turned>),
 }
 
 impl PackedConvTranspose2d {
@@ -67,7 +67,7 @@ fn pack_for(cpu: &Cpu, conv: &Conv2d, weights: Weights<'_>, tile: Option<Tile>) 
     conv.check(weights);
     let (outs, taps) = (conv.out_channels / conv.groups, conv.taps());
     let filters = match tile.is_some() || turned::pays(conv) {
-        true => Filters::Turned(Turned::new(cpu, conv, weights, tile)),
+        true => Filters::Turned(Box::new(Turned::new(cpu, conv, weights, tile))),
         false => Filters::Spread(
             (0..conv.groups)
                 .map(|g| PackedA::new(cpu, taps, outs, |tap, o| weights.get((g * outs + o) * taps + tap)))
