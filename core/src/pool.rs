@@ -20,6 +20,16 @@ impl Pool {
     pub(crate) fn give(&mut self, buffer: Vec<f32>) {
         self.free.push(buffer);
     }
+
+    /// Lets go of the largest buffers until no more than `most` numbers are kept.
+    pub(crate) fn trim(&mut self, most: usize) {
+        let mut kept: usize = self.free.iter().map(Vec::len).sum();
+        self.free.sort_unstable_by_key(Vec::len);
+        while kept > most {
+            let Some(largest) = self.free.pop() else { return };
+            kept -= largest.len();
+        }
+    }
 }
 
 #[cfg(test)]
@@ -36,5 +46,19 @@ mod tests {
         assert_eq!(pool.take(50).len(), 1000);
         assert_eq!(pool.take(50).len(), 50);
         assert_eq!(pool.take(10).len(), 10);
+    }
+
+    #[test]
+    fn a_trimmed_pool_keeps_the_small_buffers() {
+        let mut pool = Pool::default();
+        for len in [10, 1000, 100] {
+            pool.give(vec![0.0; len]);
+        }
+        pool.trim(110);
+        assert_eq!(pool.take(1).len(), 10);
+        assert_eq!(pool.take(1).len(), 100);
+        assert_eq!(pool.take(1).len(), 1);
+        pool.trim(0);
+        assert!(pool.free.is_empty());
     }
 }

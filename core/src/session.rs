@@ -183,11 +183,13 @@ impl Session {
             .unwrap_or_else(|| AlignedBuf::zeroed(len))
     }
 
-    /// `f` with buffers that earlier walks left.
+    /// `f` with buffers that earlier walks left, of which no more than 32 MiB wait for the next.
     pub(crate) fn with_pool<R>(&self, f: impl FnOnce(&mut Pool) -> R) -> R {
+        const KEPT: usize = (32 << 20) / size_of::<f32>();
         let lock = || self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         let mut pool = lock().pop().unwrap_or_default();
         let result = f(&mut pool);
+        pool.trim(KEPT);
         lock().push(pool);
         result
     }
