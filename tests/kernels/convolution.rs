@@ -146,6 +146,7 @@ fn check_sparse(level: Level, Case { conv, batch, size }: Case) {
     let part = Window { y0: size[0] / 4, x0: size[1] / 3, y1: size[0] - size[0] / 3, x1: size[1] - size[1] / 5 };
     let want = reference::convolution::conv_transpose2d(&conv, &w, None, &signal, batch, size, out);
     let terms = conv.out_channels / conv.groups * conv.geometry.kernel[0] * conv.geometry.kernel[1];
+    let exact = terms;
     let check = |what: &str, terms: usize, run: &dyn Fn(&Cpu, Maps<'_>, MapsMut<'_>)| {
         let back = |cpu: &Cpu, signal: Maps<'_>, window: Window| {
             let mut x = vec![f32::NAN; batch * conv.in_channels * window.area()];
@@ -157,8 +158,11 @@ fn check_sparse(level: Level, Case { conv, batch, size }: Case) {
         assert_bits(what, &back(&Cpu::single(level), maps, Window::full(size)), &whole);
         let some = Maps::new(&whole, batch, conv.in_channels, size).crop(part);
         assert_bits(what, &back(&cpu, maps, part), &cells_of(some));
+        // What a cut signal does not reach is exactly zero; in a tile of the whole signal it may be zero up to rounding.
         let cut = back(&cpu, maps.crop(inner), Window::full(size));
-        assert!(cut.iter().zip(&whole).all(|(a, b)| a == b), "{what}: {cut:?} and {whole:?}");
+        let same =
+            |(a, b): (&f32, &f32)| a == b || (terms > exact && *a == 0.0 && b.abs() < terms as f32 * f32::EPSILON);
+        assert!(cut.iter().zip(&whole).all(same), "{what}: {cut:?} and {whole:?}");
     };
     if can_be_sparse(&conv) {
         let packed = conv_transpose2d::pack_sparse(&cpu, &conv, weights);
