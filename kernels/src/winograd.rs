@@ -14,6 +14,7 @@
 //! thread each takes all the way, out of its L2.
 
 mod block;
+mod layout;
 mod pieces;
 mod transform;
 
@@ -78,6 +79,18 @@ impl PackedWinograd {
     /// Which F(m×m, 3×3).
     pub fn tile(&self) -> Tile {
         self.tile
+    }
+
+    /// Panics unless `cpu` can run `conv` with these filters.
+    fn check(&self, cpu: &Cpu, conv: &Conv2d, bias: Option<&[f32]>) {
+        self.conv.check_filters(conv);
+        assert!(can(conv), "{conv:?} is no 3×3 convolution of stride 1");
+        for product in &self.products {
+            assert_eq!(product.level(), cpu.level, "the filters were packed for another level");
+        }
+        if let Some(bias) = bias {
+            assert_eq!(bias.len(), conv.out_channels, "one bias an output channel");
+        }
     }
 }
 
@@ -171,17 +184,10 @@ pub fn winograd(
     input: Maps<'_>,
     out: MapsMut<'_>,
 ) {
-    packed.conv.check_filters(conv);
-    assert!(can(conv), "{conv:?} is no 3×3 convolution of stride 1");
+    packed.check(cpu, conv, bias);
     assert_eq!(input.batch(), out.batch(), "images in and out");
     assert_eq!(input.channels(), conv.in_channels, "channels in");
     assert_eq!(out.channels(), conv.out_channels, "channels out");
-    for product in &packed.products {
-        assert_eq!(product.level(), cpu.level, "the filters were packed for another level");
-    }
-    if let Some(bias) = bias {
-        assert_eq!(bias.len(), conv.out_channels, "one bias an output channel");
-    }
     let window = out.window();
     if window.is_empty() || out.batch() == 0 || out.channels() == 0 {
         return;

@@ -18,6 +18,18 @@ fn halves(seed: u64, n: usize) -> (Vec<u8>, Vec<f32>) {
     (bits.iter().flat_map(|b| b.to_le_bytes()).collect(), bits.iter().map(|&b| f16_to_f32(b)).collect())
 }
 
+/// `n` weights, one byte in, as nothing is aligned in a file, and widened.
+fn shifted(dtype: Dtype, n: usize) -> (Vec<u8>, Vec<f32>) {
+    let (bytes, w) = match dtype {
+        Dtype::F32 => {
+            let w = numbers(1, n);
+            (w.iter().flat_map(|x| x.to_le_bytes()).collect(), w)
+        }
+        Dtype::F16 => halves(2, n),
+    };
+    ([vec![0xff], bytes].concat(), w)
+}
+
 /// Some outputs, by some inputs, on top of what is there; every vector alone gives the same bits.
 #[test]
 fn changed_columns() {
@@ -28,14 +40,7 @@ fn changed_columns() {
                 [(true, Dtype::F32), (true, Dtype::F16), (false, Dtype::F32), (false, Dtype::F16)]
             {
                 let l = Linear { inputs, outputs, transposed };
-                let (bytes, w) = match dtype {
-                    Dtype::F32 => {
-                        let w = numbers(1, inputs * outputs);
-                        (w.iter().flat_map(|x| x.to_le_bytes()).collect(), w)
-                    }
-                    Dtype::F16 => halves(2, inputs * outputs),
-                };
-                let shifted = [vec![0xff], bytes].concat();
+                let (shifted, w) = shifted(dtype, inputs * outputs);
                 let weights = Weights::new(&shifted[1..], dtype);
                 // All of them; runs of five; now and then one.
                 let some: [Vec<usize>; 3] = [
@@ -87,15 +92,7 @@ fn both_layouts_types_and_ways() {
             for transposed in [true, false] {
                 for dtype in [Dtype::F32, Dtype::F16] {
                     let l = Linear { inputs, outputs, transposed };
-                    let (bytes, w) = match dtype {
-                        Dtype::F32 => {
-                            let w = numbers(1, inputs * outputs);
-                            (w.iter().flat_map(|x| x.to_le_bytes()).collect(), w)
-                        }
-                        Dtype::F16 => halves(2, inputs * outputs),
-                    };
-                    // One byte in: nothing is aligned in a file.
-                    let shifted = [vec![0xff], bytes].concat();
+                    let (shifted, w) = shifted(dtype, inputs * outputs);
                     let weights = Weights::new(&shifted[1..], dtype);
                     let bias = numbers(3, outputs);
                     for batch in [1, 2, 5, 9] {

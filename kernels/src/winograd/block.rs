@@ -1,21 +1,20 @@
 //! A block of tiles on its way: input transform, products, output transform.
 //!
 //! ```text
-//! V   [panel of nr tiles][kc block of channels][ξ][channel][tile]    a panel of one ξ is what the micro-kernel reads
+//! V   as `layout` has it
 //! M   [ξ][panel][row][tile]                                          some rows at a time, so that it stays in L2
 //! ```
-//! Each ξ begins a cache line later than whole powers of two would have it: α² streams at a distance that is a multiple of
-//! a cache's ways would throw each other out.
 
 use std::cell::Cell;
 use std::ops::Range;
 
+use super::layout::{GAP, Layout, Part};
 use super::transform::{self, MAX_ALPHA};
 use super::{PackedWinograd, V};
 use crate::aligned::AlignedBuf;
 use crate::caches::Caches;
 use crate::conv2d::Activation;
-use crate::gemm::{Ahead, Packed, Shape, Steps, multiply};
+use crate::gemm::{Ahead, Packed, Shape, multiply};
 use crate::geometry::Window;
 use crate::padded::Padded;
 use crate::simd::{Simd, SimdOp};
@@ -53,92 +52,6 @@ impl Block {
     fn locate(&self, work: &Work<'_>, t: usize) -> [usize; 3] {
         let line = t / work.columns;
         [line / self.rows.len(), line % self.rows.len(), t % work.columns]
-    }
-}
-
-/// Floats between the ends and beginnings of two ξ: a cache line.
-pub(super) const GAP: usize = 16;
-
-/// Where V of a block lies.
-#[derive(Clone, Copy)]
-pub(super) struct Layout {
-    tiles: usize,
-    shape: Shape,
-    xis: usize,
-    steps: Steps,
-}
-
-/// A panel of tiles and a kc block of channels.
-#[derive(Clone, Copy)]
-pub(super) struct Part {
-    pub(super) panel: usize,
-    pub(super) step: usize,
-}
-
-impl Layout {
-    pub(super) fn new(tiles: usize, shape: Shape, packed: &PackedWinograd) -> Self {
-        Self { tiles, shape, xis: packed.products.len(), steps: packed.products[0].steps() }
-    }
-
-    pub(super) fn shape(&self) -> Shape {
-        self.shape
-    }
-
-    pub(super) fn xis(&self) -> usize {
-        self.xis
-    }
-
-    pub(super) fn steps(&self) -> Steps {
-        self.steps
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.panels() * self.panel_len()
-    }
-
-    pub(super) fn panels(&self) -> usize {
-        self.tiles.div_ceil(self.shape.nr())
-    }
-
-    fn panel_len(&self) -> usize {
-        self.xis * (self.steps.k() * self.shape.nr() + self.steps.count() * GAP)
-    }
-
-    /// Tiles of a panel, rounded up to whole vectors.
-    #[inline(always)]
-    pub(super) fn width(&self, panel: usize) -> usize {
-        let (nr, lanes) = (self.shape.nr(), self.shape.lanes);
-        (self.tiles - panel * nr).min(nr).div_ceil(lanes) * lanes
-    }
-
-    /// From ξ to ξ of a part.
-    #[inline(always)]
-    pub(super) fn stride(&self, part: Part) -> usize {
-        self.steps.range(part.step).len() * self.width(part.panel) + GAP
-    }
-
-    #[inline(always)]
-    pub(super) fn start(&self, part: Part) -> usize {
-        let before = self.steps.range(part.step).start * self.width(part.panel) + part.step * GAP;
-        part.panel * self.panel_len() + self.xis * before
-    }
-
-    pub(super) fn all(self) -> impl Iterator<Item = Part> {
-        (0..self.panels()).flat_map(move |panel| (0..self.steps.count()).map(move |step| Part { panel, step }))
-    }
-
-    /// The parts of V, each to be written by one task.
-    pub(super) fn parts(self, v: &mut [f32]) -> Vec<(Part, &mut [f32])> {
-        let mut parts = Vec::with_capacity(self.panels() * self.steps.count());
-        let (mut rest, mut at) = (v, 0);
-        for part in self.all() {
-            let (start, len) = (self.start(part), self.xis * self.stride(part));
-            let (_, tail) = rest.split_at_mut(start - at);
-            let (v, tail) = tail.split_at_mut(len);
-            parts.push((part, v));
-            (rest, at) = (tail, start + len);
-        }
-        parts
     }
 }
 
@@ -208,7 +121,7 @@ impl SimdOp for Whole<'_> {
         let mut v = V.take().filter(|v| v.len() >= layout.len()).unwrap_or_else(|| AlignedBuf::zeroed(layout.len()));
         for part in layout.all() {
             let start = layout.start(part);
-            let v = &mut v[start..start + layout.xis * layout.stride(part)];
+            let v = &mut v[start..start + layout.xis() * layout.stride(part)];
             with_alpha!(work, transform_input(simd, work, block, &layout, part, v));
         }
         let panels = 0..work.packed.products[0].panels();
@@ -231,18 +144,18 @@ fn transform_input<S: Simd, const A: usize>(
     let m = A - 2;
     let [image, channel, row] = work.copy.strides;
     let (width, stride) = (layout.width(part.panel), layout.stride(part));
-    let first = part.panel * layout.shape.nr();
+    let first = part.panel * layout.shape().nr();
     // Where the tiles of each vector begin; lanes without a tile read the last one.
     let mut at = [[0; 16]; 2];
     for (i, at) in at.iter_mut().take(width / S::LANES).enumerate() {
         for (l, at) in at.iter_mut().take(S::LANES).enumerate() {
-            let t = (first + i * S::LANES + l).min(layout.tiles - 1);
+            let t = (first + i * S::LANES + l).min(layout.tiles() - 1);
             let [n, y, x] = block.locate(work, t);
             *at = (block.images.start + n) * image + (block.rows.start + y) * m * row + x * m;
         }
     }
     let mut half = [0.0; HALF];
-    for (i, c) in layout.steps.range(part.step).enumerate() {
+    for (i, c) in layout.steps().range(part.step).enumerate() {
         let plane = &work.copy.data()[c * channel..];
         for j in 0..width / S::LANES {
             let rows = Rows { plane, next: channel, row, at: &at[j], m };
@@ -386,13 +299,13 @@ fn finish<S: Simd, const A: usize>(
     let height = u[0].panel_rows(panels.end - 1).end - first;
     // Those of each vector of tiles follow those of the one before.
     let (mut runs, mut ends) = (Vec::new(), vec![0]);
-    for t in (0..layout.tiles).step_by(S::LANES) {
-        find_runs(work, block, height, t..(t + S::LANES).min(layout.tiles), m, &mut runs);
+    for t in (0..layout.tiles()).step_by(S::LANES) {
+        find_runs(work, block, height, t..(t + S::LANES).min(layout.tiles()), m, &mut runs);
         ends.push(runs.len());
     }
 
     // M takes half of L2. U is read once for each chunk of tiles, V once for each group of rows: a square is best.
-    let (nr, mr) = (layout.shape.nr(), layout.shape.mr);
+    let (nr, mr) = (layout.shape().nr(), layout.shape().mr);
     let room = (Caches::get().l2 / 2 / (A * A * size_of::<f32>())).max(nr * mr);
     let mut group = (room.isqrt() / mr).clamp(1, panels.len());
     let chunk = (room / (group * mr) / nr).clamp(1, layout.panels());
@@ -408,8 +321,8 @@ fn finish<S: Simd, const A: usize>(
             // Row `o` of panel `t`.
             let place = |t: usize, o: usize| (t - tiles.start) * nr * rows.len() + (o - rows.start) * layout.width(t);
             for xi in 0..A * A {
-                for step in 0..layout.steps.count() {
-                    let k = layout.steps.range(step);
+                for step in 0..layout.steps().count() {
+                    let k = layout.steps().range(step);
                     for panel in tiles.clone() {
                         let part = Part { panel, step };
                         let b = &v[layout.start(part) + xi * layout.stride(part)..];

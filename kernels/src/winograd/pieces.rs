@@ -6,8 +6,9 @@
 //! ```
 //! The filters, which windows of deep layers have more of than cells, are read once for a block of tiles.
 
-use super::block::{CELLS, Cells, GAP, HALF, Layout, M, Part, share, transform_cells, transform_sums};
-use super::{PackedWinograd, Tile, V, can};
+use super::block::{CELLS, Cells, HALF, M, share, transform_cells, transform_sums};
+use super::layout::{GAP, Layout, Part};
+use super::{PackedWinograd, Tile, V};
 use crate::Cpu;
 use crate::aligned::AlignedBuf;
 use crate::caches::Caches;
@@ -71,14 +72,7 @@ pub fn winograd_pieces(
     pieces: &[Piece],
     to: &mut [f32],
 ) {
-    packed.conv.check_filters(conv);
-    assert!(can(conv), "{conv:?} is no 3×3 convolution of stride 1");
-    if let Some(bias) = bias {
-        assert_eq!(bias.len(), conv.out_channels, "one bias an output channel");
-    }
-    for product in &packed.products {
-        assert_eq!(product.level(), cpu.level, "the filters were packed for another level");
-    }
+    packed.check(cpu, conv, bias);
     for piece in pieces {
         let cells = |[h, w]: [usize; 2]| h * w;
         let end = piece.from + conv.in_channels * cells(frame(packed.tile, piece.size)) + SLACK;
