@@ -26,6 +26,18 @@ enum Heard {
     Worker(Message),
 }
 
+impl Heard {
+    /// Whether nobody looks for it at this very moment: what was computed, and what the terminal says of itself.
+    fn can_wait(&self) -> bool {
+        match self {
+            Heard::Worker(_) => true,
+            Heard::Screen(event) => {
+                matches!(event, Event::Mode(_) | Event::Background(_) | Event::Cell(_) | Event::Focus(_))
+            }
+        }
+    }
+}
+
 /// How to begin.
 pub(crate) struct Start {
     pub(crate) state: State,
@@ -36,6 +48,8 @@ pub(crate) struct Start {
 
 /// While something is computed, spinner and clock move this often.
 const TURN: Duration = Duration::from_millis(120);
+/// What is computed so soon after a frame waits so long for what follows from it, to be shown with it in one frame.
+const TOGETHER: Duration = Duration::from_millis(25);
 
 /// How it ended.
 pub(crate) struct End {
@@ -55,7 +69,12 @@ pub(crate) fn run(context: &Context, start: Start) -> anyhow::Result<End> {
     let sink = Box::new(move |message| drop(from_worker.send(Heard::Worker(message))));
     let worker = Worker::start(context.silent(), sink).context("cannot start a thread")?;
     let Start { mut state, model, options } = start;
-    // The model opens while the screen does.
+    // The picture is decoded and the model opens while the screen does.
+    if model.is_some()
+        && let Some(source) = state.pictures.get(state.selection.picture)
+    {
+        worker.read_ahead(source);
+    }
     let mut effects = Vec::new();
     if let Some(path) = model {
         open_model(&mut state, path, &mut effects);
@@ -67,7 +86,7 @@ pub(crate) fn run(context: &Context, start: Start) -> anyhow::Result<End> {
     }
     let screen = Screen::open(options, move |event| drop(send.send(Heard::Screen(event))))
         .context("cannot take the terminal over")?;
-    let mut app = App { state, screen, worker, begun: Instant::now(), status: None };
+    let mut app = App { state, screen, worker, begun: Instant::now(), drawn: Instant::now(), owed: true, status: None };
     app.state.size = app.screen.size();
     app.state.mode = app.screen.mode();
     app.state.aspect = app.screen.cell_aspect();
@@ -85,6 +104,10 @@ struct App {
     screen: Screen,
     worker: Worker,
     begun: Instant,
+    /// When a frame was drawn last.
+    drawn: Instant,
+    /// Something changed since.
+    owed: bool,
     /// Set when the loop shall end.
     status: Option<u8>,
 }
@@ -97,12 +120,13 @@ impl App {
                 Some(time) => heard.recv_timeout(time),
             };
             self.take(Message::Clock(self.begun.elapsed()));
+            let mut waits = true;
             match first {
                 Ok(first) => {
-                    self.hear(first);
                     // A flood is taken whole before anything is drawn.
-                    while let Ok(next) = heard.try_recv() {
-                        self.hear(next);
+                    for heard in std::iter::once(first).chain(heard.try_iter()) {
+                        waits &= heard.can_wait();
+                        self.hear(heard);
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -111,7 +135,10 @@ impl App {
             if let Some(status) = self.status {
                 return Ok(status);
             }
-            self.draw()?;
+            self.owed = waits && self.state.awaits() && self.drawn.elapsed() < TOGETHER;
+            if !self.owed {
+                self.draw()?;
+            }
         }
     }
 
@@ -119,7 +146,9 @@ impl App {
     fn wait(&self) -> Option<Duration> {
         let notice = self.state.notice.as_ref().map(|n| n.until.saturating_sub(self.begun.elapsed()));
         let turn = (!self.state.flights.is_empty()).then_some(TURN);
-        [notice, turn].into_iter().flatten().min().map(|t| t.max(Duration::from_millis(5)))
+        let later = [notice, turn].into_iter().flatten().min().map(|t| t.max(Duration::from_millis(5)));
+        let owed = self.owed.then(|| TOGETHER.saturating_sub(self.drawn.elapsed()));
+        [later, owed].into_iter().flatten().min()
     }
 
     fn hear(&mut self, heard: Heard) {
@@ -168,6 +197,7 @@ impl App {
     }
 
     fn draw(&mut self) -> anyhow::Result<()> {
+        (self.drawn, self.owed) = (Instant::now(), false);
         self.screen.draw(|frame| view::draw(&self.state, frame)).context("cannot write to the terminal")
     }
 }

@@ -57,6 +57,11 @@ pub(crate) fn to_linear(byte: u8) -> f32 {
     LINEAR[usize::from(byte)]
 }
 
+/// Linear light of every sRGB byte.
+pub(crate) fn linear_bytes() -> &'static [f32; 256] {
+    &LINEAR
+}
+
 /// Linear light of an sRGB colour.
 pub(crate) fn linear([r, g, b]: [u8; 3]) -> Linear {
     [to_linear(r), to_linear(g), to_linear(b)]

@@ -17,7 +17,7 @@ use switchback_core::picture::Picture;
 use crate::color::console::{self, Mix};
 use crate::color::palette::threshold;
 use crate::color::{
-    ColorMode, Dither, Linear, Palette, category_color, category_letter, linear, luminance, oklab, srgb, to_linear,
+    ColorMode, Dither, Linear, Palette, category_color, category_letter, linear, linear_bytes, luminance, oklab, srgb,
 };
 
 /// From no ink to most: what a picture is drawn with where there are no colours. Taken for a dark ground.
@@ -71,25 +71,23 @@ impl Light {
         }
         let columns = shares(picture.width, width);
         let rows = shares(picture.height, height);
-        let mut lines = vec![[0.0; 3]; picture.height * width];
-        for y in 0..picture.height {
-            for (x, parts) in columns.iter().enumerate() {
-                let pixel = &mut lines[y * width + x];
+        let bright = linear_bytes();
+        let mut lines = Vec::with_capacity(picture.height * width);
+        for row in picture.rgb.chunks_exact(picture.width * 3) {
+            lines.extend(columns.iter().map(|parts| {
+                let mut sum = [0.0; 3];
                 for &(from, share) in parts {
-                    let at = (y * picture.width + from) * 3;
-                    for (sum, byte) in pixel.iter_mut().zip(&picture.rgb[at..at + 3]) {
-                        *sum += share * to_linear(*byte);
-                    }
+                    let pixel = &row[3 * from..3 * from + 3];
+                    (0..3).for_each(|k| sum[k] += share * bright[usize::from(pixel[k])]);
                 }
-            }
+                sum
+            }));
         }
         let mut pixels = vec![[0.0; 3]; width * height];
-        for (y, parts) in rows.iter().enumerate() {
+        for (out, parts) in pixels.chunks_exact_mut(width.max(1)).zip(&rows) {
             for &(from, share) in parts {
-                for x in 0..width {
-                    for k in 0..3 {
-                        pixels[y * width + x][k] += share * lines[from * width + x][k];
-                    }
+                for (sum, line) in out.iter_mut().zip(&lines[from * width..(from + 1) * width]) {
+                    (0..3).for_each(|k| sum[k] += share * line[k]);
                 }
             }
         }

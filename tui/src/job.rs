@@ -66,6 +66,8 @@ pub(crate) enum Job {
         picture: usize,
         source: Source,
         scope: Scope,
+        /// The picture, where an earlier run read it.
+        loaded: Option<Arc<Loaded>>,
     },
     Project {
         subject: Arc<Subject>,
@@ -91,6 +93,9 @@ pub(crate) enum Scope {
     Whole,
     /// What this layer and its projections need: for networks whose whole trace would not fit.
     Layer(NodeId),
+    /// What the first screen of a picture shows: this layer, its projections under this rule, the classes. It is there in
+    /// a third of the time; the whole trace follows.
+    Glimpse { layer: NodeId, rule: Rule },
 }
 
 /// A unit and how to walk back from it.

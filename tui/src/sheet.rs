@@ -232,14 +232,29 @@ const ROBUST: f64 = 0.995;
 /// the 99.5th percentile of |x| is black or white.
 pub(crate) fn signed(channels: &[&[f32]], width: usize) -> Picture {
     let cells = channels.first().map_or(0, |c| c.len());
-    let mut sizes: Vec<f32> = channels.iter().flat_map(|c| c.iter().map(|x| x.abs())).filter(|x| *x > 0.0).collect();
-    let peak = match sizes.len() {
-        0 => 1.0,
-        n => *sizes.select_nth_unstable_by(((n - 1) as f64 * ROBUST) as usize, f32::total_cmp).1,
-    };
-    let level = |x: f32| (127.5 + 127.5 * (x / peak).clamp(-1.0, 1.0)).round() as u8;
+    let peak = robust(channels.iter().flat_map(|c| c.iter().map(|x| x.abs())).filter(|x| *x > 0.0)).unwrap_or(1.0);
+    // Rounds: a cast cuts off.
+    let level = |x: f32| (128.0 + 127.5 * (x / peak).clamp(-1.0, 1.0)) as u8;
     let pixel = |i: usize| [0, 1, 2].map(|k| level(channels[k % channels.len()][i]));
     Picture::new(width, cells / width.max(1), (0..cells).flat_map(pixel).collect())
+}
+
+/// The number of `sizes` that a share [`ROBUST`] of them does not exceed. They are positive: their bits are in their order,
+/// so that those which begin alike are counted first and few are left to sort.
+fn robust(sizes: impl Iterator<Item = f32> + Clone) -> Option<f32> {
+    const SHIFT: u32 = 20;
+    let bucket = |x: f32| (x.to_bits() >> SHIFT) as usize;
+    let mut counts = [0_usize; 1 << (u32::BITS - SHIFT)];
+    sizes.clone().for_each(|x| counts[bucket(x)] += 1);
+    let all: usize = counts.iter().sum();
+    let mut rank = (all.checked_sub(1)? as f64 * ROBUST) as usize;
+    let chosen = counts.iter().position(|&count| {
+        let found = rank < count;
+        rank -= if found { 0 } else { count };
+        found
+    })?;
+    let mut few: Vec<f32> = sizes.filter(|&x| bucket(x) == chosen).collect();
+    Some(*few.select_nth_unstable_by(rank, f32::total_cmp).1)
 }
 
 /// Maps of `size` `[height, width]` in a grid, a pixel of dark grey between them, each over its own range in `map`'s
@@ -291,6 +306,31 @@ mod tests {
         for word in ["a picture", "a note", "heat", "0.0", "1.1", "labels", "cat"] {
             assert!(text.contains(word), "{word} is missing:\n{text}");
         }
+    }
+
+    #[test]
+    fn the_robust_peak_is_that_of_the_sorted_numbers() {
+        let mut state = 1_u32;
+        let mut random = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / 16_777_216.0
+        };
+        assert_eq!(robust([].into_iter()), None);
+        for n in [1, 2, 199, 200, 201, 5000] {
+            for power in [1, 4, 30] {
+                let sizes: Vec<f32> = (0..n).map(|_| random().powi(power) + f32::MIN_POSITIVE).collect();
+                let mut sorted = sizes.clone();
+                sorted.sort_by(f32::total_cmp);
+                let wanted = sorted[((n - 1) as f64 * ROBUST) as usize];
+                assert_eq!(robust(sizes.into_iter()), Some(wanted), "{n} numbers, power {power}");
+            }
+        }
+    }
+
+    #[test]
+    fn levels_are_rounded_around_mid_grey() {
+        let picture = signed(&[&[0.0, 1.0, -1.0, 0.5, -0.25, f32::NAN]], 6);
+        assert_eq!(picture.rgb.iter().step_by(3).copied().collect::<Vec<u8>>(), [128, 255, 0, 191, 96, 0]);
     }
 
     #[test]

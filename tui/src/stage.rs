@@ -11,7 +11,6 @@ use switchback_core::picture::Picture;
 use switchback_core::preprocess::{Chosen, Preprocess};
 use switchback_core::projection::{self, Settings};
 use switchback_core::session::Session;
-use switchback_core::trace::Keep;
 use switchback_core::{Cpu, Model, labels};
 
 use crate::cli::draw::signed_crop;
@@ -25,6 +24,7 @@ use crate::state::State;
 use crate::subject::Subject;
 use crate::update::{open_model, update};
 use crate::view::draw;
+use crate::worker::keep;
 
 /// A network that can be reckoned by hand, as the tests of the command line have it.
 #[path = "../../tests/cli/tiny.rs"]
@@ -33,7 +33,7 @@ mod reckoned;
 
 fn subject(id: u32, model: Model, preset: &str, path: Option<&str>) -> Arc<Subject> {
     let labels = model.labels.clone().unwrap_or_else(labels::imagenet);
-    let session = Session::new(Arc::new(model), Cpu::new(2), None).unwrap();
+    let session = Arc::new(Session::new(Arc::new(model), Cpu::new(2), None).unwrap());
     let record = Preprocess::preset(preset).unwrap();
     let preprocess = Chosen { record, source: "test".into(), guessed: false };
     Arc::new(Subject::new(id, Opened { session, preprocess, labels }, path.map(Into::into)))
@@ -78,16 +78,20 @@ impl Stage {
     pub(crate) fn tell(&mut self, message: Message) {
         let mut waiting = update(&mut self.state, message);
         while let Some(effect) = waiting.pop() {
-            let Effect::Submit(request) = effect else { continue };
-            let Some(answer) = self.answer(request.job) else { continue };
-            let message = Message::Job { kind: request.kind, generation: request.generation, answer };
-            waiting.extend(update(&mut self.state, message));
+            waiting.extend(self.perform(effect));
         }
+    }
+
+    /// Does what one effect asks for: what follows from it.
+    pub(crate) fn perform(&mut self, effect: Effect) -> Vec<Effect> {
+        let Effect::Submit(request) = effect else { return Vec::new() };
+        let Some(answer) = self.answer(request.job) else { return Vec::new() };
+        update(&mut self.state, Message::Job { kind: request.kind, generation: request.generation, answer })
     }
 
     fn answer(&self, job: Job) -> Option<Answer> {
         Some(match job {
-            Job::Run { subject, picture, .. } => Answer::Ran(Arc::new(run(&subject, picture))),
+            Job::Run { subject, picture, scope, .. } => Answer::Ran(Arc::new(run(&subject, picture, scope))),
             Job::Project { subject, run, unit } => {
                 let settings = Settings { rule: unit.rule, ..Settings::default() };
                 let session = &subject.opened.session;
@@ -127,21 +131,18 @@ impl Stage {
     }
 }
 
-fn run(subject: &Subject, picture: usize) -> Run {
+fn run(subject: &Subject, picture: usize, scope: Scope) -> Run {
     let shape = subject.opened.input_shape();
     let rgb = (0..3 * shape.h * shape.w).map(|i| (i * (3 + picture) % 241) as u8).collect();
     let placed = Picture::new(shape.w, shape.h, rgb);
     let tensor = subject.opened.preprocess.record.normalise(&placed, shape).unwrap();
     let loaded = Arc::new(Loaded { name: "photos/cat.png".into(), tensor, placed: Some(placed) });
-    let all: Vec<usize> = (0..subject.layers.len()).collect();
-    let scores = subject.network().scores();
-    let keep =
-        projection::keep(subject.network(), scores, &Settings::default()).and(&Keep::nodes(subject.network(), &all));
+    let keep = keep(subject.network(), scope).and(&subject.opened.session.keep_scores());
     let trace = subject.opened.session.run(&loaded.tensor, &keep).unwrap();
     let mut classes: Vec<(usize, f32)> =
         subject.opened.session.scores(&trace).probabilities[0].iter().copied().enumerate().collect();
     classes.sort_by(|a, b| b.1.total_cmp(&a.1));
-    Run { model: subject.id, picture, scope: Scope::Whole, loaded, trace, classes, bytes: 1000 }
+    Run { model: subject.id, picture, scope, loaded, trace, classes, bytes: 1000 }
 }
 
 fn occlude(subject: &Subject, run: &Run, sweep: Sweep) -> Occlusion {

@@ -300,6 +300,17 @@ impl State {
         self.run().is_some_and(|r| r.picture == self.selection.picture)
     }
 
+    /// Whether something is on its way that will change the panes.
+    pub(crate) fn awaits(&self) -> bool {
+        let changes = |kind: &Kind| match kind {
+            Kind::Open | Kind::Project => true,
+            // Else more of a run that is shown.
+            Kind::Run => !self.run_is_current(),
+            Kind::List | Kind::Save | Kind::Occlude => false,
+        };
+        self.flights.keys().any(changes)
+    }
+
     /// The selected layer's maps, once they are there.
     pub(crate) fn maps(&self) -> Option<&Tensor> {
         self.run()?.trace.tensor(self.selection.layer)

@@ -1,7 +1,6 @@
 //! The model under study, and what of it never changes: names that are safe to show, receptive fields, the drawn graph.
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 
 use switchback_core::network::count;
 use switchback_core::projection;
@@ -27,8 +26,6 @@ pub(crate) struct Subject {
     pub(crate) fields: Vec<Field>,
     /// Bytes of all activations of one picture.
     pub(crate) activation_bytes: u64,
-    /// Whether its filters are, or are being, packed.
-    pub(crate) packed_ahead: AtomicBool,
 }
 
 /// How a layer is shown.
@@ -71,7 +68,6 @@ impl Subject {
             classes,
             fields: receptive::fields(network),
             activation_bytes: count::activation_bytes(network),
-            packed_ahead: AtomicBool::new(false),
             opened,
             path,
         }
@@ -95,16 +91,20 @@ impl Subject {
         self.classes.get(class).map_or("", String::as_str)
     }
 
-    /// A layer to begin with: late enough to know things, early enough to have places.
+    /// A layer to begin with.
     pub(crate) fn first_layer(&self) -> NodeId {
-        let network = self.network();
-        network.last_spatial().unwrap_or_else(|| network.scores())
+        first_layer(self.network())
     }
 
     /// Whether units of `layer` can be walked back from.
     pub(crate) fn projects(&self, layer: NodeId) -> bool {
         projection::softmax_below(self.network(), layer).is_none()
     }
+}
+
+/// A layer to begin with: late enough to know things, early enough to have places.
+pub(crate) fn first_layer(network: &Network) -> NodeId {
+    network.last_spatial().unwrap_or_else(|| network.scores())
 }
 
 /// `64×111²`, `64×111×110`, `1000`

@@ -6,6 +6,7 @@
 //! ```
 //! A long job serves more urgent ones from its callback and then goes on. A panic in a job becomes an answer.
 
+mod ahead;
 mod save;
 mod task;
 #[cfg(test)]
@@ -17,11 +18,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use switchback_core::Shape;
+use switchback_core::picture::Picture;
 use switchback_core::text::escape;
 
 use crate::cli::context::Context;
+use crate::cli::input::{self, Input, Source};
 use crate::job::{Answer, Kind, Request};
 use crate::message::Message;
+use ahead::Decoding;
+#[cfg(test)]
+pub(crate) use task::keep;
 
 /// Where answers go.
 pub(crate) type Sink = Box<dyn Fn(Message) + Send>;
@@ -32,9 +39,12 @@ pub(crate) struct Worker {
     thread: Option<JoinHandle<()>>,
 }
 
+#[derive(Default)]
 struct Shared {
     slots: Mutex<Slots>,
     wake: Condvar,
+    /// The picture that the first run will ask for.
+    ahead: Mutex<Option<Decoding>>,
     /// The newest generation of each kind; a job of an older one is cancelled.
     newest: [AtomicU64; Kind::ALL.len()],
 }
@@ -52,8 +62,8 @@ fn index(kind: Kind) -> usize {
 impl Worker {
     /// Starts the thread. Jobs open models as `context` says; its talk goes nowhere.
     pub(crate) fn start(context: Context, sink: Sink) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared { slots: Mutex::default(), wake: Condvar::new(), newest: Default::default() });
-        let bench = Bench { shared: Arc::clone(&shared), context, sink };
+        let shared = Arc::new(Shared::default());
+        let bench = Bench { shared: Arc::clone(&shared), context, sink, stdin: Mutex::default() };
         let thread = std::thread::Builder::new().name("worker".into()).spawn(move || bench.work())?;
         Ok(Self { shared, thread: Some(thread) })
     }
@@ -64,6 +74,11 @@ impl Worker {
         self.shared.newest[kind].store(request.generation, Ordering::Release);
         self.shared.lock().waiting[kind] = Some(request);
         self.shared.wake.notify_one();
+    }
+
+    /// Begins to decode a picture that will be asked for.
+    pub(crate) fn read_ahead(&self, source: &Source) {
+        *self.shared.ahead() = Decoding::begin(source);
     }
 
     /// Empties the slot and cancels what runs of this kind.
@@ -98,6 +113,10 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, Slots> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn ahead(&self) -> MutexGuard<'_, Option<Decoding>> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The worker's own side.
@@ -105,6 +124,8 @@ pub(crate) struct Bench {
     shared: Arc<Shared>,
     pub(crate) context: Context,
     sink: Sink,
+    /// What came on stdin.
+    stdin: Mutex<Option<Input>>,
 }
 
 impl Bench {
@@ -135,6 +156,24 @@ impl Bench {
             Err(payload) => Answer::Panicked(escape(&said(&*payload)).into_owned()),
         };
         self.answer(kind, generation, answer);
+    }
+
+    /// The picture of `source`, if it is the one that is decoded ahead.
+    fn read_ahead(&self, source: &Source) -> Option<switchback_core::Result<Picture>> {
+        let decoding = self.shared.ahead().take()?;
+        decoding.end(source)
+    }
+
+    /// Reads an input. What came on stdin comes once: it is kept for other models and later runs.
+    fn read(&self, source: &Source, expected: Shape) -> anyhow::Result<Input> {
+        if *source != Source::Stdin {
+            return input::read(&self.context, source, expected);
+        }
+        let mut kept = self.stdin.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(input) = &*kept {
+            return Ok(input.clone());
+        }
+        Ok(kept.insert(input::read(&self.context, source, expected)?).clone())
     }
 
     /// Says something about a job.

@@ -183,15 +183,20 @@ pub(crate) fn read(context: &Context, source: &Source, expected: Shape) -> anyho
     })
 }
 
-/// Brings an input to the network.
+/// Reads an input and brings it to the network.
 pub(crate) fn load(
     context: &Context,
     source: &Source,
     preprocess: &Preprocess,
     expected: Shape,
 ) -> anyhow::Result<Loaded> {
+    bring(source, read(context, source, expected)?, preprocess, expected)
+}
+
+/// Brings what was read from `source` to the network.
+pub(crate) fn bring(source: &Source, input: Input, preprocess: &Preprocess, expected: Shape) -> anyhow::Result<Loaded> {
     let name = source.name();
-    Ok(match read(context, source, expected)? {
+    Ok(match input {
         Input::Tensor(tensor) => Loaded { name, tensor, placed: None },
         Input::Picture(picture) => {
             let placed = preprocess.place(&picture, expected)?;

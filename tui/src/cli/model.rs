@@ -20,7 +20,7 @@ use super::table::{bytes, grouped};
 /// A model ready to run, and how pictures and classes relate to it.
 #[derive(Debug)]
 pub(crate) struct Opened {
-    pub(crate) session: Session,
+    pub(crate) session: Arc<Session>,
     pub(crate) preprocess: Chosen,
     pub(crate) labels: Vec<String>,
 }
@@ -192,7 +192,21 @@ pub(crate) fn open(context: &Context, path: Option<&Path>) -> anyhow::Result<Ope
 
 /// As [`open`], on threads that are already there.
 pub(crate) fn open_on(context: &Context, path: Option<&Path>, cpu: Cpu) -> anyhow::Result<Opened> {
-    let model = read(context, path)?;
+    open_while(context, path, cpu, |_| ())
+}
+
+/// As [`open_on`]; `begin` gets the session as soon as there is one: before the file is read through for its digest, by
+/// which known models are recognised.
+pub(crate) fn open_while(
+    context: &Context,
+    path: Option<&Path>,
+    cpu: Cpu,
+    begin: impl FnOnce(&Arc<Session>),
+) -> anyhow::Result<Opened> {
+    let model = Arc::new(read(context, path)?);
+    context.detail(format!("kernels: {} on {} threads", cpu.level, cpu.threads.count()));
+    let session = Arc::new(Session::with(Arc::clone(&model), cpu, options(context))?);
+    begin(&session);
     let preprocess = Preprocess::choose(context.options.preprocess.as_deref(), &model)?;
     if preprocess.guessed {
         context.warn(format!(
@@ -204,8 +218,5 @@ pub(crate) fn open_on(context: &Context, path: Option<&Path>, cpu: Cpu) -> anyho
     }
     context.detail(format!("preprocessing: {}", record(&preprocess)));
     let labels = labels::choose(context.options.labels.as_deref(), &model)?;
-    context.detail(format!("kernels: {} on {} threads", cpu.level, cpu.threads.count()));
-    let options = options(context);
-    let session = Session::with(Arc::new(model), cpu, options)?;
     Ok(Opened { session, preprocess, labels })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use switchback_core::labels;
 use switchback_core::text::escape;
 
-use crate::job::{Answer, Kind};
+use crate::job::{Answer, Kind, Scope};
 use crate::state::{CacheKey, Overlay, Seen, State, Value, Wished, rule_index};
 use crate::subject::Subject;
 
@@ -29,7 +29,16 @@ pub(super) fn take(state: &mut State, kind: Kind, generation: u64, answer: Answe
             }
         }
         Answer::Ran(run) => {
-            let key = CacheKey::Run { model: run.model, picture: run.picture, scope: run.scope };
+            let (model, picture, scope) = (run.model, run.picture, run.scope);
+            let key = CacheKey::Run { model, picture, scope };
+            if scope == Scope::Whole {
+                // It has what glimpses of the picture have.
+                let same = |m: u32, p: usize| m == model && p == picture;
+                state.cache.retain(|key| match key {
+                    CacheKey::Run { model, picture, scope: Scope::Glimpse { .. } } => !same(*model, *picture),
+                    _ => true,
+                });
+            }
             state.cache.put(key, Value::Run(Arc::clone(&run)), run.bytes);
             if flight.is_some() && run.picture == state.selection.picture {
                 state.shown.loaded = Some((run.picture, Arc::clone(&run.loaded)));

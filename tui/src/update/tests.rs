@@ -7,7 +7,7 @@ use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
 use super::update;
 use crate::color::ColorMode;
-use crate::job::{Answer, Job, Kind};
+use crate::job::{Answer, Job, Kind, Scope};
 use crate::message::{Effect, Message};
 use crate::stage::{Stage, tiny};
 use crate::state::{Overlay, Range, State, rule_name};
@@ -74,6 +74,7 @@ fn asked(effects: &[Effect]) -> String {
     let word = |effect: &Effect| match effect {
         Effect::Submit(request) => match &request.job {
             Job::Open { .. } => "open".to_owned(),
+            Job::Run { picture, scope: Scope::Glimpse { .. }, .. } => format!("glimpse {picture}"),
             Job::Run { picture, .. } => format!("run {picture}"),
             Job::Project { unit, .. } => format!("project {}", rule_name(unit.rule)),
             Job::Occlude { .. } => "occlude".to_owned(),
@@ -280,8 +281,9 @@ fn work_is_cancelled_saved_and_ended() {
             "says copied: switchback project -m tiny.safetensors $'photos/cat\\x1b[31m.png' -l pool1 -c 0 --at 3,2 --rule deconv",
             "copy switchback project -m tiny.safetensors $'photos/cat\\x1b[31m.png' -l pool1 -c 0 --at 3,2 --rule deconv",
         ),
-        ("", "]", "picture 0 → 1; says dog.png · 2 of 2; under way [] → [Run]", "run 1"),
-        ("", "[", "picture 0 → 1; says dog.png · 2 of 2; under way [] → [Run]", "run 1"),
+        ("", "]", "picture 0 → 1; says dog.png · 2 of 2; under way [] → [Run]", "glimpse 1"),
+        ("", "[", "picture 0 → 1; says dog.png · 2 of 2; under way [] → [Run]", "glimpse 1"),
+        ("2", "]", "picture 0 → 1; says dog.png · 2 of 2; under way [] → [Run]", "run 1"),
         ("", "ctrl-l", "", "redraw"),
         ("", "ctrl-c", "", "quit"),
         ("", "ctrl-z", "", "suspend"),
@@ -296,6 +298,51 @@ fn work_is_cancelled_saved_and_ended() {
         ("3", "1", "under way [Occlude] → []; view Occlusion → Browse", "cancel Occlude"),
         ("]", "[", "picture 1 → 0; says cat\\u{1b}[31m.png · 1 of 2", ""),
     ]);
+}
+
+/// Presses a key after `answers` jobs of those before it are done; what it asks for.
+fn asked_after(stage: &mut Stage, keys: [&str; 2], answers: usize) -> String {
+    let key = |stage: &mut Stage, key: &str| update(&mut stage.state, Message::Key(key.parse().unwrap()));
+    let mut effects = key(stage, keys[0]);
+    for _ in 0..answers {
+        effects = stage.perform(effects.pop().unwrap());
+    }
+    asked(&key(stage, keys[1]))
+}
+
+#[test]
+fn of_a_new_picture_the_screen_comes_before_the_whole_trace() {
+    let subject = tiny(1);
+    let open = || Stage::new([120, 40], ColorMode::TrueColor).open(subject.clone());
+    let mut stage = open();
+    let mut effects = update(&mut stage.state, Message::Key("]".parse().unwrap()));
+    let mut seen = Vec::new();
+    while let Some(effect) = effects.pop() {
+        seen.push(asked(std::slice::from_ref(&effect)));
+        effects = stage.perform(effect);
+        assert!(stage.state.maps().is_some() && stage.state.run_is_current(), "after {seen:?}");
+        // The frame that ends what was waited for is drawn at once.
+        assert_eq!(stage.state.awaits(), seen.len() == 1, "after {seen:?}");
+    }
+    assert_eq!(seen, ["glimpse 1", "project deconv", "run 1"]);
+    assert_eq!(stage.state.run().unwrap().scope, Scope::Whole);
+    assert!(stage.state.shown.projections[0].as_ref().is_some_and(|s| stage.state.is_current(s)));
+    assert!(stage.state.flights.is_empty() && stage.state.failed.is_empty());
+
+    // Whoever moves on meanwhile gets the whole trace, once.
+    assert_eq!(asked_after(&mut open(), ["]", "l"], 0), "");
+    assert_eq!(asked_after(&mut open(), ["]", "J"], 0), "glimpse 1");
+    assert_eq!(asked_after(&mut open(), ["]", "J"], 1), "run 1");
+    assert_eq!(asked_after(&mut open(), ["]", "J"], 2), "", "it is under way");
+    assert_eq!(asked_after(&mut open(), ["]", "l"], 2), "project deconv", "and goes on");
+    assert_eq!(asked_after(&mut open(), ["]", "["], 2), "cancel Run");
+    // Where it cannot be had, each layer comes by itself.
+    let mut stage = open();
+    asked_after(&mut stage, ["]", "x"], 2);
+    let generation = stage.state.generation;
+    assert_eq!(stage.state.failed[&Kind::Run].1, "cancelled");
+    assert_eq!(asked(&update(&mut stage.state, Message::Key("J".parse().unwrap()))), "glimpse 1");
+    assert_eq!(stage.state.generation, generation + 1);
 }
 
 #[test]

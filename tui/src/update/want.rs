@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::{cancel, submit};
-use crate::job::{Job, Kind, Scope};
+use crate::job::{Job, Kind, Run, Scope};
 use crate::message::Effect;
 use crate::state::{CacheKey, RULES, State, Value, View, rule_index};
+use crate::subject::Subject;
 
 pub(super) fn want(state: &mut State, effects: &mut Vec<Effect>) {
     super::settle(state);
@@ -14,23 +15,7 @@ pub(super) fn want(state: &mut State, effects: &mut Vec<Effect>) {
         return;
     }
     let (model, picture) = (subject.id, state.selection.picture);
-    // The whole trace, unless it would crowd out everything else.
-    let whole = subject.activation_bytes as usize <= state.cache.budget() / 2;
-    let scope = if whole { Scope::Whole } else { Scope::Layer(state.selection.layer) };
-    let key = CacheKey::Run { model, picture, scope };
-    let shown = state.run().is_some_and(|r| r.picture == picture && r.scope == scope);
-    if shown {
-        stop_other(state, Kind::Run, &key, effects);
-    } else if let Some(Value::Run(run)) = state.cache.get(&key) {
-        stop_other(state, Kind::Run, &key, effects);
-        state.shown.loaded = Some((picture, Arc::clone(&run.loaded)));
-        state.shown.run = Some(run);
-    } else {
-        let source = state.pictures[picture].clone();
-        ask(state, Kind::Run, key, || Job::Run { subject: Arc::clone(&subject), picture, source, scope }, effects);
-        return;
-    }
-    let Some(run) = state.run().cloned() else { return };
+    let Some(run) = run(state, &subject, effects) else { return };
     if subject.projects(state.selection.layer) {
         projections(state, model, effects, |unit| Job::Project {
             subject: Arc::clone(&subject),
@@ -52,7 +37,49 @@ pub(super) fn want(state: &mut State, effects: &mut Vec<Effect>) {
         }
     } else {
         cancel(state, Kind::Occlude, effects);
+        if matches!(run.scope, Scope::Glimpse { .. }) && !state.flights.contains_key(&Kind::Project) {
+            ask_run(state, &subject, Scope::Whole, effects);
+        }
     }
+}
+
+/// A run of the selected picture that has what the screen shows; where there is none, the worker is asked for one.
+fn run(state: &mut State, subject: &Arc<Subject>, effects: &mut Vec<Effect>) -> Option<Arc<Run>> {
+    let (model, picture, layer) = (subject.id, state.selection.picture, state.selection.layer);
+    let glimpse = Scope::Glimpse { layer, rule: state.selection.rule };
+    // The whole trace, unless it would crowd out everything else.
+    let whole = subject.activation_bytes as usize <= state.cache.budget() / 2;
+    let enough: &[Scope] = match state.view {
+        _ if !whole => &[Scope::Layer(layer)],
+        View::Browse => &[Scope::Whole, glimpse],
+        _ => &[Scope::Whole],
+    };
+    let key = |scope| CacheKey::Run { model, picture, scope };
+    let shown = state.run().filter(|r| r.picture == picture).map(|r| r.scope);
+    for &scope in enough {
+        if shown != Some(scope) {
+            let Some(Value::Run(run)) = state.cache.get(&key(scope)) else { continue };
+            state.shown.loaded = Some((picture, Arc::clone(&run.loaded)));
+            state.shown.run = Some(run);
+        }
+        if state.flights.get(&Kind::Run).is_some_and(|f| f.key != key(Scope::Whole)) {
+            cancel(state, Kind::Run, effects);
+        }
+        return state.run().cloned();
+    }
+    // Of a picture that is not known yet the screen comes first; so it does where the whole trace cannot be had.
+    let no_whole = state.failed.get(&Kind::Run).is_some_and(|f| f.0 == key(Scope::Whole));
+    let scope = if shown.is_none() || no_whole { enough[enough.len() - 1] } else { enough[0] };
+    ask_run(state, subject, scope, effects);
+    None
+}
+
+fn ask_run(state: &mut State, subject: &Arc<Subject>, scope: Scope, effects: &mut Vec<Effect>) {
+    let picture = state.selection.picture;
+    let (subject, source) = (Arc::clone(subject), state.pictures[picture].clone());
+    let loaded = state.run().filter(|r| r.picture == picture).map(|r| Arc::clone(&r.loaded));
+    let key = CacheKey::Run { model: subject.id, picture, scope };
+    ask(state, Kind::Run, key, || Job::Run { subject, picture, source, scope, loaded }, effects);
 }
 
 fn projections(state: &mut State, model: u32, effects: &mut Vec<Effect>, job: impl Fn(crate::job::Unit) -> Job) {

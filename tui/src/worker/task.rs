@@ -3,7 +3,6 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use switchback_core::network::Layer;
@@ -12,11 +11,10 @@ use switchback_core::projection::{self, Settings as Rules};
 use switchback_core::trace::Keep;
 use switchback_core::{Error, Network, Progress};
 
-use super::Bench;
-use super::save;
+use super::{Bench, ahead, save};
 use crate::cli::draw::signed_crop;
 use crate::cli::failure::{self, describe, is_cancelled};
-use crate::cli::input::{self, Source};
+use crate::cli::input::{self, Input, Loaded, Source};
 use crate::cli::{model, occlude};
 use crate::job::{Answer, Entry, Job, Kind, Listed, Occlusion, Request, Run, Scope, Sweep, Unit};
 use crate::subject::Subject;
@@ -28,7 +26,13 @@ pub(super) fn perform(bench: &Bench, request: Request) -> Answer {
     }
     let done = match job {
         Job::Open { id, path } => open(bench, id, path),
-        Job::Run { subject, picture, source, scope } => run(bench, generation, &subject, picture, &source, scope),
+        Job::Run { subject, picture, source, scope, loaded } => {
+            let loaded = match loaded {
+                Some(loaded) => Ok(loaded),
+                None => read(bench, generation, &subject, picture, &source),
+            };
+            loaded.and_then(|loaded| run(bench, generation, &subject, picture, scope, loaded))
+        }
         Job::Project { subject, run, unit } => project(&subject, &run, unit),
         Job::Occlude { subject, run, sweep } => occlude(bench, generation, &subject, &run, sweep),
         Job::List { path, what } => list(&path, what),
@@ -41,31 +45,44 @@ pub(super) fn perform(bench: &Bench, request: Request) -> Answer {
 }
 
 fn open(bench: &Bench, id: u32, path: Option<PathBuf>) -> anyhow::Result<Answer> {
-    let opened = model::open(&bench.context, path.as_deref())?;
+    let context = &bench.context;
+    let opened = model::open_while(context, path.as_deref(), model::cpu(context), ahead::pack)?;
     let warnings = bench.context.take_warnings();
     Ok(Answer::Opened { id, subject: Arc::new(Subject::new(id, opened, path)), warnings })
+}
+
+/// The picture as the network takes it; the screen gets it at once.
+fn read(
+    bench: &Bench,
+    generation: u64,
+    subject: &Subject,
+    picture: usize,
+    source: &Source,
+) -> anyhow::Result<Arc<Loaded>> {
+    let (record, shape) = (&subject.opened.preprocess.record, subject.opened.input_shape());
+    let input = match bench.read_ahead(source) {
+        Some(picture) => Input::Picture(picture?),
+        None => bench.read(source, shape)?,
+    };
+    let loaded = Arc::new(input::bring(source, input, record, shape)?);
+    bench.answer(Kind::Run, generation, Answer::Placed { picture, loaded: Arc::clone(&loaded) });
+    Ok(loaded)
 }
 
 fn run(
     bench: &Bench,
     generation: u64,
-    subject: &Arc<Subject>,
+    subject: &Subject,
     picture: usize,
-    source: &Source,
     scope: Scope,
+    loaded: Arc<Loaded>,
 ) -> anyhow::Result<Answer> {
-    let opened = &subject.opened;
-    let network = subject.network();
-    let keep = keep(network, scope).and(&opened.session.keep_scores());
-    pack_ahead(subject, &keep);
-    let loaded = input::load(&bench.context, source, &opened.preprocess.record, opened.input_shape())?;
-    let loaded = Arc::new(loaded);
-    bench.answer(Kind::Run, generation, Answer::Placed { picture, loaded: Arc::clone(&loaded) });
     if bench.is_stale(Kind::Run, generation) {
         return Err(Error::Cancelled.into());
     }
-    let trace = opened.session.run(&loaded.tensor, &keep)?;
-    let probabilities = opened.session.scores(&trace).probabilities.swap_remove(0);
+    let (session, network) = (&subject.opened.session, subject.network());
+    let trace = session.run(&loaded.tensor, &keep(network, scope).and(&session.keep_scores()))?;
+    let probabilities = session.scores(&trace).probabilities.swap_remove(0);
     let mut classes: Vec<(usize, f32)> = probabilities.into_iter().enumerate().collect();
     classes.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     let tensors = (0..network.nodes().len()).filter_map(|id| trace.tensor(id));
@@ -73,22 +90,8 @@ fn run(
     Ok(Answer::Ran(Arc::new(Run { model: subject.id, picture, scope, loaded, trace, classes, bytes })))
 }
 
-/// Before a model's first run: while the picture is read, filters are packed for that run and for the first projection.
-fn pack_ahead(subject: &Arc<Subject>, keep: &Keep) {
-    let session = &subject.opened.session;
-    if session.cpu().threads.count() == 1 || subject.packed_ahead.swap(true, Ordering::Relaxed) {
-        return;
-    }
-    let (subject, keep) = (Arc::clone(subject), keep.clone());
-    let pack = move || {
-        subject.opened.session.prepare(&keep);
-        subject.opened.session.prepare_back(subject.first_layer());
-    };
-    // It ends by itself; where no thread starts, the run packs.
-    drop(std::thread::Builder::new().name("packs-ahead".into()).spawn(pack));
-}
-
-fn keep(network: &Network, scope: Scope) -> Keep {
+/// What a run keeps beside the scores.
+pub(crate) fn keep(network: &Network, scope: Scope) -> Keep {
     match scope {
         Scope::Whole => {
             let all: Vec<usize> = (0..network.nodes().len()).collect();
@@ -103,6 +106,7 @@ fn keep(network: &Network, scope: Scope) -> Keep {
             .map(|&rule| projection::keep(network, layer, &Rules { rule, ..Rules::default() }))
             .reduce(|a, b| a.and(&b))
             .expect("there are rules"),
+        Scope::Glimpse { layer, rule } => projection::keep(network, layer, &Rules { rule, ..Rules::default() }),
     }
 }
 

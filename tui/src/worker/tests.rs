@@ -5,12 +5,13 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 use switchback_core::picture::Picture;
+use switchback_core::projection::{self, Rule, Settings};
 
-use super::Worker;
+use super::{Decoding, Worker};
 use crate::cli::context::Context;
 use crate::cli::input::Source;
 use crate::color::ColorMode;
-use crate::job::{Answer, Job, Kind, Request};
+use crate::job::{Answer, Job, Kind, Request, Scope};
 use crate::keys::TABLE;
 use crate::message::{Effect, Message};
 use crate::stage::squeezenet;
@@ -107,6 +108,45 @@ fn a_thousand_selections_leave_one_worker_bounded_memory_and_an_empty_queue() {
     let projects = stage.state.subject().unwrap().projects(stage.state.selection.layer);
     let seen = stage.state.shown.projections[rule].clone();
     assert!(!projects || seen.is_some_and(|s| stage.state.is_current(&s)));
+}
+
+#[test]
+fn a_glimpse_shows_what_the_whole_trace_shows() {
+    let mut stage = Stage::new(256 << 20);
+    let mut seen = None;
+    while !stage.state.flights.is_empty() {
+        let message = stage.heard.recv_timeout(Duration::from_secs(60)).unwrap();
+        stage.tell(message);
+        let projection = stage.state.shown.projections[0].as_ref().map(|s| s.projection.tensor.clone());
+        seen = seen.or_else(|| Some((stage.state.run()?.clone(), projection?)));
+    }
+    let ((glimpse, projection), whole) = (seen.unwrap(), stage.state.run().unwrap().clone());
+    let layer = stage.state.selection.layer;
+    assert_eq!((glimpse.scope, whole.scope), (Scope::Glimpse { layer, rule: Rule::Deconv }, Scope::Whole));
+    assert!(glimpse.bytes * 4 < whole.bytes, "{} of {} bytes", glimpse.bytes, whole.bytes);
+    assert_eq!(glimpse.classes, whole.classes);
+    assert_eq!(glimpse.trace.tensor(layer), whole.trace.tensor(layer));
+    assert!(std::sync::Arc::ptr_eq(&glimpse.loaded, &whole.loaded), "the picture is read once");
+    let subject = stage.state.subject().unwrap();
+    let unit = stage.state.unit(Rule::Deconv);
+    let again = projection::project(&subject.opened.session, &whole.trace, 0, layer, unit.seed, &Settings::default());
+    assert_eq!(again.unwrap().tensor, projection);
+    // Nothing of it is held twice.
+    let key = CacheKey::Run { model: whole.model, picture: whole.picture, scope: glimpse.scope };
+    assert!(stage.state.cache.get(&key).is_none());
+}
+
+#[test]
+fn a_picture_that_is_read_ahead_is_the_one_that_is_asked_for() {
+    let stage = Stage::new(1 << 20);
+    let [first, second] = [0, 1].map(|i| &stage.state.pictures[i]);
+    let path = first.path().unwrap();
+    let found = Decoding::begin(first).unwrap().end(first).unwrap().unwrap();
+    assert_eq!(found, Picture::open(path).unwrap());
+    assert!(Decoding::begin(first).unwrap().end(second).is_none());
+    assert!(Decoding::begin(&Source::Stdin).is_none());
+    let missing = Source::Picture(stage.folder.path().join("missing.png"));
+    assert!(Decoding::begin(&missing).unwrap().end(&missing).unwrap().is_err());
 }
 
 #[test]
