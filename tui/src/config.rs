@@ -20,6 +20,23 @@ use crate::terminal::Environment;
 use crate::theme::Theme;
 use crate::update::command::span;
 
+/// The keys of an action: one, or several.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "a key such as \"q\", or a list of keys, was expected")]
+enum Keys {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Keys {
+    fn all(&self) -> &[String] {
+        match self {
+            Keys::One(key) => std::slice::from_ref(key),
+            Keys::Several(keys) => keys,
+        }
+    }
+}
+
 /// What the file may hold; everything may be left out.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -34,7 +51,7 @@ struct File {
     fps: Option<Spanned<u32>>,
     cache_megabytes: Option<Spanned<u32>>,
     #[serde(default)]
-    keys: BTreeMap<Spanned<String>, Spanned<Vec<Spanned<String>>>>,
+    keys: BTreeMap<Spanned<String>, Spanned<Keys>>,
     #[serde(default)]
     themes: BTreeMap<String, BTreeMap<String, Spanned<String>>>,
 }
@@ -189,8 +206,8 @@ impl File {
                 wrong(name, format!("no action of this name; near names: {near}"))
             })?;
             let mut parsed = Vec::new();
-            for key in keys.get_ref() {
-                parsed.push(key.get_ref().parse::<Key>().map_err(|what| wrong(key, format!("not a key: {what}")))?);
+            for key in keys.get_ref().all() {
+                parsed.push(key.parse::<Key>().map_err(|what| wrong(keys, format!("not a key: {what}")))?);
             }
             overrides.insert(binding.action, parsed);
             last = last.max(Some(keys.span().start));
@@ -341,6 +358,8 @@ mod tests {
             ("fps = \"x\"", 1, "fps"),
             ("[keys]\nquti = [\"q\"]", 2, "quit"),
             ("[keys]\nquit = [\"qq\"]", 2, "not a key"),
+            ("[keys]\nquit = \"qq\"", 2, "not a key"),
+            ("[keys]\nquit = 3", 2, "a key such as \"q\", or a list of keys, was expected"),
             ("[keys]\nquit = [\"s\"]\nhelp = [\"s\"]", 3, "both help and quit"),
             ("[themes.a]\naccent = \"blue\"", 2, "#40c0ff"),
             ("[themes.a]\nacent = \"#000000\"", 2, "no part of a theme"),

@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use switchback_core::NodeId;
 use switchback_core::occlusion::{Heatmap, Settings};
-use switchback_core::picture::Picture;
 use switchback_core::projection::{Projection, Rule, Seed};
 use switchback_core::trace::Trace;
 
@@ -193,8 +192,6 @@ pub(crate) enum Answer {
         model: u32,
         unit: Unit,
         projection: Arc<Projection>,
-        /// Its window, as it is shown.
-        drawn: Arc<Picture>,
     },
     Progress {
         done: usize,

@@ -7,6 +7,7 @@
 //! config     the configuration file and the last session
 //! keys       the one table of keys;  theme: styles of text;  subject: the model under study
 //! sheet      results laid out as panels, for the terminal and for PNG
+//! signed     projections around mid-grey;
 //! halfblock  pictures as cells of two pixels;  color, colormap: their colours;  terminal: what it can show
 //! screen     the terminal as the browser's screen: frames out in few bytes, events in;  probe: what it says of itself
 //! ```
@@ -26,6 +27,7 @@ mod message;
 mod probe;
 mod screen;
 mod sheet;
+mod signed;
 #[cfg(test)]
 mod stage;
 mod state;

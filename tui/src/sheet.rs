@@ -15,6 +15,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use crate::color::{CATEGORIES, ColorMode, category_or_other};
 use crate::colormap::Colormap;
 use crate::halfblock::{Cells, fit};
+use crate::signed::Signed;
 
 /// A panel narrower than this many columns shows too little; a further one goes to the next row.
 const NARROW: usize = 22;
@@ -36,6 +37,8 @@ pub(crate) struct Panel {
     notes: Vec<String>,
     bar: Option<Bar>,
     categories: Option<Categories>,
+    /// The numbers that `picture` shows, for a size of their own.
+    signed: Option<Signed>,
 }
 
 /// What a label map holds: cells of `picture`, and what the categories are called.
@@ -54,7 +57,12 @@ struct Bar {
 impl Panel {
     /// A picture.
     pub(crate) fn picture(title: impl Into<String>, picture: Picture) -> Self {
-        Self { title: title.into(), picture, notes: Vec::new(), bar: None, categories: None }
+        Self { title: title.into(), picture, notes: Vec::new(), bar: None, categories: None, signed: None }
+    }
+
+    /// Signed numbers around mid-grey.
+    pub(crate) fn signed(title: impl Into<String>, signed: Signed) -> Self {
+        Self { signed: Some(signed.clone()), ..Self::picture(title, signed.picture()) }
     }
 
     /// Numbers, row by row, as colours of `map` over their own range, with a bar; `show` writes a number.
@@ -148,9 +156,10 @@ impl Panel {
     /// Lines and their widths.
     fn lines(&self, most: [usize; 2], aspect: f64, mode: ColorMode) -> Vec<(String, usize)> {
         let [columns, rows] = fit([self.picture.width, self.picture.height], most, aspect);
-        let cells = match &self.categories {
-            Some(c) => Cells::categories(&c.cells, self.picture.width, columns, rows, mode),
-            None => Cells::new(&self.picture, columns, rows, mode),
+        let cells = match (&self.categories, &self.signed) {
+            (Some(c), _) => Cells::categories(&c.cells, self.picture.width, columns, rows, mode),
+            (None, Some(signed)) => Cells::new(&signed.scaled([2 * rows, columns]).picture(), columns, rows, mode),
+            (None, None) => Cells::new(&self.picture, columns, rows, mode),
         };
         let plain = |text: &str| {
             let text = cut(text, most[0]);
@@ -225,38 +234,6 @@ pub(crate) fn cut(text: &str, width: usize) -> String {
     out
 }
 
-/// The share of |x| that a projection is stretched to: a few stray pixels may clip.
-const ROBUST: f64 = 0.995;
-
-/// Signed numbers `3 × cells` (or `1 × cells`), channel by channel and red first, around mid-grey: zero is 128, and
-/// the 99.5th percentile of |x| is black or white.
-pub(crate) fn signed(channels: &[&[f32]], width: usize) -> Picture {
-    let cells = channels.first().map_or(0, |c| c.len());
-    let peak = robust(channels.iter().flat_map(|c| c.iter().map(|x| x.abs())).filter(|x| *x > 0.0)).unwrap_or(1.0);
-    // Rounds: a cast cuts off.
-    let level = |x: f32| (128.0 + 127.5 * (x / peak).clamp(-1.0, 1.0)) as u8;
-    let pixel = |i: usize| [0, 1, 2].map(|k| level(channels[k % channels.len()][i]));
-    Picture::new(width, cells / width.max(1), (0..cells).flat_map(pixel).collect())
-}
-
-/// The number of `sizes` that a share [`ROBUST`] of them does not exceed. They are positive: their bits are in their order,
-/// so that those which begin alike are counted first and few are left to sort.
-fn robust(sizes: impl Iterator<Item = f32> + Clone) -> Option<f32> {
-    const SHIFT: u32 = 20;
-    let bucket = |x: f32| (x.to_bits() >> SHIFT) as usize;
-    let mut counts = [0_usize; 1 << (u32::BITS - SHIFT)];
-    sizes.clone().for_each(|x| counts[bucket(x)] += 1);
-    let all: usize = counts.iter().sum();
-    let mut rank = (all.checked_sub(1)? as f64 * ROBUST) as usize;
-    let chosen = counts.iter().position(|&count| {
-        let found = rank < count;
-        rank -= if found { 0 } else { count };
-        found
-    })?;
-    let mut few: Vec<f32> = sizes.filter(|&x| bucket(x) == chosen).collect();
-    Some(*few.select_nth_unstable_by(rank, f32::total_cmp).1)
-}
-
 /// Maps of `size` `[height, width]` in a grid, a pixel of dark grey between them, each over its own range in `map`'s
 /// colours. About as wide as `aspect` times its height.
 pub(crate) fn mosaic(maps: &[&[f32]], size: [usize; 2], map: &Colormap, aspect: f64) -> Picture {
@@ -309,31 +286,6 @@ mod tests {
     }
 
     #[test]
-    fn the_robust_peak_is_that_of_the_sorted_numbers() {
-        let mut state = 1_u32;
-        let mut random = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / 16_777_216.0
-        };
-        assert_eq!(robust([].into_iter()), None);
-        for n in [1, 2, 199, 200, 201, 5000] {
-            for power in [1, 4, 30] {
-                let sizes: Vec<f32> = (0..n).map(|_| random().powi(power) + f32::MIN_POSITIVE).collect();
-                let mut sorted = sizes.clone();
-                sorted.sort_by(f32::total_cmp);
-                let wanted = sorted[((n - 1) as f64 * ROBUST) as usize];
-                assert_eq!(robust(sizes.into_iter()), Some(wanted), "{n} numbers, power {power}");
-            }
-        }
-    }
-
-    #[test]
-    fn levels_are_rounded_around_mid_grey() {
-        let picture = signed(&[&[0.0, 1.0, -1.0, 0.5, -0.25, f32::NAN]], 6);
-        assert_eq!(picture.rgb.iter().step_by(3).copied().collect::<Vec<u8>>(), [128, 255, 0, 191, 96, 0]);
-    }
-
-    #[test]
     fn labels_beyond_the_colours_are_one_category() {
         let names = (0..CATEGORIES + 3).map(|i| format!("label {i}")).collect();
         let panel = Panel::labels("labels", vec![0, CATEGORIES, CATEGORIES + 2, 1], 2, names);
@@ -370,13 +322,6 @@ mod tests {
         assert_eq!(cut("ab\u{1b}[31mc", 80), "ab[31mc");
         assert_eq!(cut("漢字漢字", 5), "漢字…");
         assert_eq!(cut("abc", 0), "");
-    }
-
-    #[test]
-    fn zero_is_mid_grey() {
-        let p = signed(&[&[0.0, 2.0, -2.0, 0.0]], 2);
-        assert_eq!((p.pixel(0, 0), p.pixel(0, 1), p.pixel(1, 0)), ([128; 3], [255; 3], [0; 3]));
-        assert_eq!(signed(&[&[0.0; 4]], 2).pixel(1, 1), [128; 3]);
     }
 
     #[test]

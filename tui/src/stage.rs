@@ -13,7 +13,6 @@ use switchback_core::projection::{self, Settings};
 use switchback_core::session::Session;
 use switchback_core::{Cpu, Model, labels};
 
-use crate::cli::draw::signed_crop;
 use crate::cli::input::{Loaded, Source};
 use crate::cli::model::Opened;
 use crate::cli::occlude::mean_fill;
@@ -96,8 +95,7 @@ impl Stage {
                 let settings = Settings { rule: unit.rule, ..Settings::default() };
                 let session = &subject.opened.session;
                 let found = projection::project(session, &run.trace, 0, unit.layer, unit.seed, &settings).unwrap();
-                let drawn = Arc::new(signed_crop(&subject.opened, &found.tensor, found.window));
-                Answer::Projected { picture: run.picture, model: run.model, unit, projection: Arc::new(found), drawn }
+                Answer::Projected { picture: run.picture, model: run.model, unit, projection: Arc::new(found) }
             }
             Job::Occlude { subject, run, sweep } if self.sweeps => {
                 let occlusion = Arc::new(occlude(&subject, &run, sweep));

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchback_core::Tensor;
-use switchback_core::picture::Picture;
 use switchback_core::projection::{self, Projection, Rule, Seed};
 
 use crate::cache::Cache;
@@ -200,8 +199,6 @@ pub(crate) struct Seen {
     pub(crate) picture: usize,
     pub(crate) unit: Unit,
     pub(crate) projection: Arc<Projection>,
-    /// The projection's window, as it is shown.
-    pub(crate) drawn: Arc<Picture>,
     pub(crate) loaded: Arc<Loaded>,
 }
 
@@ -221,6 +218,9 @@ pub(crate) fn rule_name(rule: Rule) -> &'static str {
         Rule::Guided => "guided",
     }
 }
+
+/// Of a unit whose projection is nothing.
+pub(crate) const SILENT: &str = "silent here: nothing comes back";
 
 /// One line on what a rule does.
 pub(crate) fn rule_meaning(rule: Rule) -> &'static str {
@@ -286,7 +286,10 @@ impl State {
 
     /// The map of colours; where there are none, the one whose lowest number is no ink at all.
     pub(crate) fn colormap(&self) -> &'static Colormap {
-        if self.mode == ColorMode::None { MapName::Grey.map() } else { self.look.colormap.map() }
+        match self.mode {
+            ColorMode::None => MapName::Grey.map(),
+            mode => self.look.colormap.in_mode(mode),
+        }
     }
 
     /// The run that is shown, if it is of this model.

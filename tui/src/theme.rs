@@ -126,10 +126,10 @@ impl Theme {
         vec![Self::dark(), Self::light(), Self::contrast()]
     }
 
-    /// Between tiles of a mosaic in this mode. Of sixteen colours the nearest to a faint one would be that of silent maps.
+    /// Between tiles of a mosaic in this mode. Of sixteen colours none is faint: there dots at the corners part the tiles.
     pub(crate) fn gap(&self, mode: ColorMode) -> [u8; 3] {
         match mode {
-            ColorMode::Ansi16 => rgb_of_index(8),
+            ColorMode::Ansi16 => [0; 3],
             ColorMode::Console => console::rgb_of_index(8),
             _ => flat(self.gap, mode),
         }

@@ -243,7 +243,7 @@ fn pin(state: &mut State) {
     let Some(picture) = state.run().map(|r| r.picture) else { return state.say(true, "nothing to pin yet") };
     let picture = state.picture_name(picture);
     let layer = state.subject().map(|s| s.layers[state.selection.layer].name.clone()).unwrap_or_default();
-    let title = format!("{layer} · {} of {picture}", state.selection.channel);
+    let title = format!("{} of {layer} · {picture}", state.selection.channel);
     state.say(false, format!("pinned {title}"));
     state.pin = Some(Pin { seen, occlusion, title });
 }

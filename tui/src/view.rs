@@ -10,6 +10,7 @@ pub(crate) mod bars;
 pub(crate) mod browse;
 mod empty;
 pub(crate) mod figures;
+mod hover;
 pub(crate) mod layout;
 pub(crate) mod mosaic;
 pub(crate) mod overlay;

@@ -1,6 +1,5 @@
 //! Results as pictures: which panels a sheet has, for the terminal and for PNG alike.
 
-use switchback_core::picture::Picture;
 use switchback_core::preprocess::Order;
 use switchback_core::projection::{Projection, Seed};
 use switchback_core::text::escape;
@@ -13,7 +12,8 @@ use super::occlude::Occluded;
 use crate::color::ColorMode;
 use crate::colormap::Colormap;
 pub(crate) use crate::sheet::Sheet;
-use crate::sheet::{Panel, mosaic, signed};
+use crate::sheet::{Panel, mosaic};
+use crate::signed::Signed;
 use crate::terminal;
 
 /// Units shown at most; more would scroll away.
@@ -47,7 +47,7 @@ pub(crate) fn projections(opened: &Opened, loaded: &Loaded, units: &[Projection]
         let layer = &opened.network().node(unit.layer).name;
         panels.push(seen(opened, loaded, unit.window).note(format!("activation {:.4}", unit.activation)));
         let title = format!("{} · {name}", escape(layer));
-        panels.push(Panel::picture(title, signed_crop(opened, &unit.tensor, unit.window)));
+        panels.push(Panel::signed(title, signed_crop(opened, &unit.tensor, unit.window)));
     }
     Ok(Sheet { panels })
 }
@@ -57,24 +57,27 @@ fn seen(opened: &Opened, loaded: &Loaded, window: Window) -> Panel {
     let title = escape(&loaded.name).rsplit('/').next().unwrap_or_default().to_owned();
     match &loaded.placed {
         Some(picture) => Panel::picture(title, picture.crop(window)),
-        None => Panel::picture(title, signed_crop(opened, &loaded.tensor, window)),
+        None => Panel::signed(title, signed_crop(opened, &loaded.tensor, window)),
     }
 }
 
-/// A tensor of the input's space inside `window` around mid-grey, red first; of other than three channels the first.
-pub(crate) fn signed_crop(opened: &Opened, tensor: &Tensor, window: Window) -> Picture {
-    let crop = |c: usize| -> Vec<f32> {
-        let rows = tensor.channel(0, c).chunks(tensor.shape.w);
-        rows.skip(window.y0).take(window.height()).flat_map(|r| r[window.x0..window.x1].to_vec()).collect()
-    };
-    let order: &[usize] = match (tensor.shape.c, opened.preprocess.record.order) {
+/// Which of `count` channels of the input's space are shown: red, green and blue, or the first.
+pub(crate) fn channels(opened: &Opened, count: usize) -> &'static [usize] {
+    match (count, opened.preprocess.record.order) {
         (3, Order::Rgb) => &[0, 1, 2],
         (3, Order::Bgr) => &[2, 1, 0],
         _ => &[0],
+    }
+}
+
+/// A tensor of the input's space inside `window`, red first; of other than three channels the first.
+pub(crate) fn signed_crop(opened: &Opened, tensor: &Tensor, window: Window) -> Signed {
+    let crop = |c: usize| -> Vec<f32> {
+        let rows = tensor.channel(0, c).chunks(tensor.shape.w);
+        rows.skip(window.y0).take(window.height()).flat_map(|r| &r[window.x0..window.x1]).copied().collect()
     };
-    let channels: Vec<Vec<f32>> = order.iter().map(|&c| crop(c)).collect();
-    let channels: Vec<&[f32]> = channels.iter().map(|c| &c[..]).collect();
-    signed(&channels, window.width())
+    let order = channels(opened, tensor.shape.c);
+    Signed::new(order.iter().map(|&c| crop(c)).collect(), window.width())
 }
 
 /// The feature maps as a mosaic, each over its own range.
@@ -128,9 +131,8 @@ pub(crate) fn occlusion(result: &Occluded<'_>) -> anyhow::Result<Sheet> {
     panels.push(activity(result));
     for (of, projection) in &result.projections {
         let title = format!("map {} of {}", map.channel, escape(&of.name).rsplit('/').next().unwrap_or_default());
-        let picture = signed_crop(opened, &projection.tensor, projection.window);
-        panels
-            .push(Panel::picture(title, picture).note(format!("projection, activation {:.4}", projection.activation)));
+        let signed = signed_crop(opened, &projection.tensor, projection.window);
+        panels.push(Panel::signed(title, signed).note(format!("projection, activation {:.4}", projection.activation)));
     }
     for ((&class, values), base) in map.classes.iter().zip(&map.probability).zip(&map.baseline_probability) {
         let title = format!("probability of {}", escape(opened.class_name(class)));

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use switchback_core::labels;
 use switchback_core::text::escape;
 
-use crate::job::{Answer, Kind, Scope};
-use crate::state::{CacheKey, Overlay, Seen, State, Value, Wished, rule_index};
+use crate::cli::input::Source;
+use crate::job::{Answer, Kind, Listed, Scope};
+use crate::state::{CacheKey, Overlay, Seen, Shown, State, Value, Wished, rule_index};
 use crate::subject::Subject;
 
 pub(super) fn take(state: &mut State, kind: Kind, generation: u64, answer: Answer) {
@@ -48,12 +49,12 @@ pub(super) fn take(state: &mut State, kind: Kind, generation: u64, answer: Answe
                 }
             }
         }
-        Answer::Projected { picture, model, unit, projection, drawn } => {
-            let bytes = size_of_val(&projection.tensor.data[..]) + drawn.rgb.len();
+        Answer::Projected { picture, model, unit, projection } => {
+            let bytes = size_of_val(&projection.tensor.data[..]);
             // What it was computed from is what it is shown beside.
             let run = state.shown.run.as_ref().filter(|r| r.picture == picture && r.model == model);
             if let Some(loaded) = run.map(|r| Arc::clone(&r.loaded)) {
-                let seen = Seen { model, picture, unit, projection, drawn, loaded };
+                let seen = Seen { model, picture, unit, projection, loaded };
                 state.cache.put(CacheKey::Project { model, picture, unit }, Value::Project(seen.clone()), bytes);
                 if flight.is_some() {
                     state.shown.projections[rule_index(unit.rule)] = Some(seen);
@@ -82,9 +83,14 @@ pub(super) fn take(state: &mut State, kind: Kind, generation: u64, answer: Answe
                 && picker.what == what
                 && picker.folder == path
             {
+                let open = match what {
+                    Listed::Pictures => state.pictures.get(state.selection.picture).and_then(Source::path),
+                    Listed::Models => state.model.subject.as_ref().and_then(|s| s.path.as_deref()),
+                };
+                // The one that is open is where to go on from.
+                picker.chosen = entries.iter().position(|e| Some(&*e.path) == open).unwrap_or(0);
                 picker.entries = entries;
                 picker.waiting = false;
-                picker.chosen = 0;
             }
         }
         Answer::Wrote(paths) => {
@@ -106,6 +112,13 @@ fn failed(state: &mut State, kind: Kind, key: Option<CacheKey>, what: String) {
     if kind == Kind::Open {
         state.model.opening = None;
         state.model.failed = Some(what.clone());
+    }
+    if let CacheKey::Run { picture, .. } = key
+        && picture == state.selection.picture
+        && !state.run_is_current()
+    {
+        // What is left of the picture before would pass for this one.
+        state.shown = Shown::default();
     }
     if kind == Kind::List
         && let Some(Overlay::Picker(picker)) = &mut state.overlay
@@ -147,7 +160,8 @@ fn opened(state: &mut State, subject: Arc<Subject>) {
     let layer = wished.layer.and_then(|name| network.find(&name).ok());
     let s = &mut state.selection;
     s.layer = layer.unwrap_or_else(|| subject.first_layer());
-    state.fresh = wished.channel.is_none();
+    // A unit of another network's layer means nothing here.
+    state.fresh = wished.channel.is_none() || layer.is_none();
     s.channel = wished.channel.filter(|&c| layer.is_some() && c < subject.shape(s.layer).c).unwrap_or(0);
     s.place = wished.place.filter(|_| layer.is_some());
     s.class = wished.class.filter(|&c| c < subject.classes.len());

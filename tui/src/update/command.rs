@@ -164,7 +164,8 @@ pub(crate) fn reproduce(state: &State) -> Option<String> {
     Some(words.join(" "))
 }
 
-fn quote_path(path: &Path) -> String {
+/// A path as a word for a POSIX shell.
+pub(crate) fn quote_path(path: &Path) -> String {
     quote(&path.to_string_lossy())
 }
 

@@ -246,9 +246,21 @@ pub(crate) fn search(state: &State, query: &str) -> Vec<Hit> {
     }
     let layers = (0..subject.layers.len()).filter(|&id| subject.layers[id].name.to_lowercase().contains(&query));
     hits.extend(layers.map(Hit::Layer));
-    let classes =
-        (0..subject.classes.len()).filter(|&c| subject.classes[c].to_lowercase().contains(&query) || number == Some(c));
-    hits.extend(classes.map(Hit::Class));
+    // Beginnings of words before what lies within them, and then the likelier class.
+    let begins = |name: &str| {
+        let mut places = name.match_indices(&query[..]).map(|(at, _)| at);
+        places.any(|at| !name[..at].ends_with(char::is_alphanumeric))
+    };
+    let mut classes: Vec<(bool, usize, usize)> = (0..subject.classes.len())
+        .filter_map(|class| {
+            let name = subject.classes[class].to_lowercase();
+            let likely = || state.run().and_then(|r| r.classes.iter().position(|c| c.0 == class)).unwrap_or(class);
+            let hit = name.contains(&query) || number == Some(class);
+            hit.then(|| (!begins(&name) && number != Some(class), likely(), class))
+        })
+        .collect();
+    classes.sort_unstable();
+    hits.extend(classes.into_iter().map(|(_, _, class)| Hit::Class(class)));
     hits.truncate(MOST_HITS);
     hits
 }

@@ -212,7 +212,7 @@ fn how_things_are_shown() {
         ("", "T", "says theme light; theme dark → light", ""),
         ("", "H", "hints true → false", ""),
         ("", "f", "frozen false → true; says frozen: nothing new is computed until f", ""),
-        ("", "p", "pinned false → true; says pinned pool1 · 0 of cat\\u{1b}[31m.png", ""),
+        ("", "p", "pinned false → true; says pinned 0 of pool1 · cat\\u{1b}[31m.png", ""),
         (
             "b b",
             "b",

@@ -119,7 +119,7 @@ pub(super) fn status(state: &State, buffer: &mut Buffer, layout: &Layout) {
             text::put(state, buffer, room, 0, &notice.text, role);
         }
         None => {
-            let hover = super::browse::hovered(state, layout);
+            let hover = super::hover::hovered(state, layout);
             text::put(state, buffer, room, 0, &hover.unwrap_or_else(|| selected(state)), Role::Text);
         }
     }

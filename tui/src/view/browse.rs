@@ -3,7 +3,6 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use switchback_core::Window;
-use switchback_core::picture::Picture;
 
 use super::layout::Layout;
 use super::mosaic::{self, Colors, Grid};
@@ -11,7 +10,7 @@ use super::picture::{Canvas, Place};
 use super::text::{self, number, percent};
 use crate::cli::draw::signed_crop;
 use crate::cli::input::Loaded;
-use crate::state::{Pane, Range, Seen, State, rule_index, rule_meaning, rule_name};
+use crate::state::{Pane, Range, SILENT, Seen, State, rule_index, rule_meaning, rule_name};
 use crate::subject::Subject;
 use crate::theme::Role;
 
@@ -179,11 +178,11 @@ fn waiting(state: &State, buffer: &mut Buffer, inside: Rect) {
     }
 }
 
-/// The network's view of the input as a picture: what was placed, or the tensor's own numbers around grey.
-pub(super) fn seen_picture(subject: &Subject, loaded: &Loaded, window: Window) -> Picture {
+/// What the network sees of the input in `window`: what was placed, or the tensor's own numbers around grey.
+pub(super) fn seen(state: &State, subject: &Subject, loaded: &Loaded, window: Window, place: Place) -> Canvas {
     match &loaded.placed {
-        Some(picture) => picture.crop(window),
-        None => signed_crop(&subject.opened, &loaded.tensor, window),
+        Some(picture) => Canvas::picture(place, &picture.crop(window), state.dark_letters()),
+        None => Canvas::signed(place, &signed_crop(&subject.opened, &loaded.tensor, window), state.dark_letters()).0,
     }
 }
 
@@ -219,8 +218,7 @@ pub(super) fn whole_input(
         return None;
     }
     let place = Place::fit(inside, size, state.aspect);
-    let seen = seen_picture(subject, loaded, Window::full(size));
-    let mut canvas = Canvas::picture(place, &seen, state.dark_letters());
+    let mut canvas = seen(state, subject, loaded, Window::full(size), place);
     if let Some(rgb) = outline {
         canvas.outline(place.window(subject.window(state.selection.layer, state.place())), rgb);
     }
@@ -228,21 +226,21 @@ pub(super) fn whole_input(
     Some(place)
 }
 
-/// What the unit of `seen` looks at, and what it makes of it.
-pub(super) fn crops(state: &State, buffer: &mut Buffer, subject: &Subject, seen: &Seen, areas: [Option<Rect>; 2]) {
-    let window = seen.projection.window;
-    let size = [window.height(), window.width()];
-    let [crop, projection] = areas.map(|area| area.filter(|a| !a.is_empty()));
-    let mut put = |area: Rect, picture: &Picture| {
-        let place = Place::fit(area, size, state.aspect);
-        Canvas::picture(place, picture, state.dark_letters()).put(buffer, state.mode);
-    };
-    if let Some(area) = crop {
-        put(area, &seen_picture(subject, &seen.loaded, window));
-    }
-    if let Some(area) = projection {
-        put(area, &seen.drawn);
-    }
+/// What the unit of `of` looks at.
+pub(super) fn crop(state: &State, buffer: &mut Buffer, subject: &Subject, of: &Seen, area: Rect) {
+    let window = of.projection.window;
+    let place = Place::fit(area, [window.height(), window.width()], state.aspect);
+    seen(state, subject, &of.loaded, window, place).put(buffer, state.mode);
+}
+
+/// What it makes of it, and the number that is as bright or dark as can be.
+pub(super) fn projected(state: &State, buffer: &mut Buffer, subject: &Subject, of: &Seen, area: Rect) -> f32 {
+    let window = of.projection.window;
+    let place = Place::fit(area, [window.height(), window.width()], state.aspect);
+    let signed = signed_crop(&subject.opened, &of.projection.tensor, window);
+    let (canvas, peak) = Canvas::signed(place, &signed, state.dark_letters());
+    canvas.put(buffer, state.mode);
+    peak
 }
 
 /// `unit 12 at 6,7 = 12.3`
@@ -273,16 +271,21 @@ fn projection(state: &State, buffer: &mut Buffer, area: Rect, inside: Rect) {
         return;
     }
     let Some(seen) = seen.filter(|s| s.model == subject.id) else { return };
-    let half = inside.width.saturating_sub(1) / 2;
-    let left = Rect { width: half, ..inside };
-    let right = Rect { x: inside.x + half + 1, width: half, ..inside };
-    crops(state, buffer, subject, seen, [Some(left), Some(right)]);
+    let [left, right] = halves(inside);
+    crop(state, buffer, subject, seen, left);
+    projected(state, buffer, subject, seen, right);
     if inside.bottom() < area.bottom() {
         let below = Rect { y: inside.bottom(), height: 1, ..area };
         let silent = seen.projection.activation == 0.0;
-        let text = if silent { "silent here: nothing comes back" } else { rule_meaning(rule) };
+        let text = if silent { SILENT } else { rule_meaning(rule) };
         text::put(state, buffer, below, 0, text, Role::Dim);
     }
+}
+
+/// Of the crop and of what is projected.
+pub(super) fn halves(inside: Rect) -> [Rect; 2] {
+    let half = inside.width.saturating_sub(1) / 2;
+    [Rect { width: half, ..inside }, Rect { x: inside.x + half + 1, width: half, ..inside }]
 }
 
 /// Classes from the top, such that the chosen one is among them.
@@ -340,44 +343,4 @@ fn bar(state: &State, buffer: &mut Buffer, area: Rect, share: f32) {
     let eighths = (f32::from(area.width) * 8.0 * share.clamp(0.0, 1.0)).round() as usize;
     let bar = "█".repeat(eighths / 8) + EIGHTHS[eighths % 8];
     text::put(state, buffer, area, 0, &bar, Role::Bar);
-}
-
-/// What lies under the mouse, with its value.
-pub(super) fn hovered(state: &State, layout: &Layout) -> Option<String> {
-    let at = state.hover.filter(|_| state.look.mouse && state.overlay.is_none())?;
-    let subject = state.subject()?;
-    if state.view == crate::state::View::Occlusion {
-        return super::figures::hovered(state, layout, at);
-    }
-    if state.view != crate::state::View::Browse {
-        return None;
-    }
-    let inside =
-        |pane| layout.pane(pane).map(|a| layout.inside(pane, a)).filter(|a| a.contains(<(u16, u16)>::from(at).into()));
-    if let Some(area) = inside(Pane::Maps) {
-        let maps = state.maps()?;
-        if state.zoomed {
-            let [y, x] = map_place(state, area)?.at(at)?;
-            let value = maps.channel(0, state.selection.channel)[y * maps.shape.w + x];
-            return Some(format!("unit {} at {y},{x} = {}", state.selection.channel, number(value)));
-        }
-        let channel = Grid::new(area, maps.shape).at(at, state.selection.channel)?;
-        let [low, high] = mosaic::range(maps.channel(0, channel));
-        return Some(format!("unit {channel}: {} to {}", number(low), number(high)));
-    }
-    if let Some(area) = inside(Pane::Input) {
-        let size = subject.opened.input_shape().size();
-        let [y, x] = Place::fit(area, size, state.aspect).at(at)?;
-        let placed = state.shown.loaded.as_ref()?.1.placed.as_ref().filter(|p| [p.height, p.width] == size)?;
-        let [r, g, b] = placed.pixel(y, x);
-        return Some(format!("pixel {y},{x}: red {r}, green {g}, blue {b}"));
-    }
-    let area = inside(Pane::Layers)?;
-    let layer = first_layer_row(state, area) + usize::from(at[1] - area.y);
-    let (node, text) = (subject.network().nodes().get(layer)?, subject.layers.get(layer)?);
-    let field = subject.fields[layer];
-    Some(format!(
-        "#{layer} {} · {} · {} · sees {}×{} px",
-        text.name, text.kind, node.shape, field.size[0], field.size[1]
-    ))
 }

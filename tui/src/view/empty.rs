@@ -2,11 +2,13 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use switchback_core::text::escape;
 
 use super::LEAST;
 use super::text;
 use crate::state::{State, View};
 use crate::theme::Role;
+use crate::update::command::quote_path;
 
 pub(super) fn too_small(state: &State, buffer: &mut Buffer, area: Rect) {
     let lines = [
@@ -76,8 +78,9 @@ pub(super) fn no_picture(state: &State, buffer: &mut Buffer, area: Rect) {
 
 /// What a view shows once its data are there, and how they are made.
 pub(super) fn no_data(state: &State, buffer: &mut Buffer, area: Rect, view: View) {
-    let model = state.subject().map_or("MODEL", |s| &s.name[..]);
-    let command = |line: &str| format!("  switchback {}", line.replace("MODEL", model));
+    let path = state.subject().and_then(|s| s.path.as_deref());
+    let model = path.map_or_else(|| "MODEL".into(), |path| escape(&quote_path(path)).into_owned());
+    let command = |line: &str| format!("  switchback {}", line.replace("MODEL", &model));
     let (what, how, there) = match view {
         View::Top => (
             "The nine strongest patches of a unit over a folder of pictures, beside what the unit projects from each \

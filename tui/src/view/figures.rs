@@ -12,7 +12,7 @@ use super::picture::{Canvas, Place};
 use super::text::{self, number, percent};
 use crate::color::{CATEGORIES, ColorMode, category_color, category_letter};
 use crate::job::Occlusion;
-use crate::state::{RULES, State, View, rule_index, rule_meaning, rule_name};
+use crate::state::{RULES, SILENT, State, View, rule_index, rule_meaning, rule_name};
 use crate::theme::Role;
 
 /// What a figure shows.
@@ -113,7 +113,7 @@ fn arrange(state: &State, layout: &Layout) -> Arranged {
     Arranged { figures, classes, labels }
 }
 
-fn inside(area: Rect, around: u16) -> Rect {
+pub(super) fn inside(area: Rect, around: u16) -> Rect {
     Rect { y: area.y + 1, height: area.height.saturating_sub(around), ..area }
 }
 
@@ -139,7 +139,10 @@ pub(super) fn draw(state: &State, buffer: &mut Buffer, layout: &Layout) {
         }
         whole_picture(state, buffer, Rect { y: below.bottom().saturating_sub(1), height: 1, ..below });
     } else {
-        text::put(state, buffer, below, 1, rule_meaning(state.selection.rule), Role::Dim);
+        let seen = state.shown.projections[rule_index(state.selection.rule)].as_ref();
+        let silent = seen.is_some_and(|s| s.projection.activation == 0.0);
+        let text = if silent { SILENT } else { rule_meaning(state.selection.rule) };
+        text::put(state, buffer, below, 1, text, Role::Dim);
     }
 }
 
@@ -166,21 +169,17 @@ fn projection(state: &State, buffer: &mut Buffer, figure: &Figure) {
             let note = shown(chosen).map(browse::unit_text).unwrap_or_default();
             text::title(state, buffer, area, "What it sees", &note, false);
             if let Some(seen) = shown(chosen) {
-                browse::crops(state, buffer, subject, seen, [Some(picture), None]);
+                browse::crop(state, buffer, subject, seen, picture);
             }
         }
         What::Rule(rule) => {
             let seen = shown(rule);
-            let peak = seen.map(|s| s.projection.tensor.data.iter().fold(0.0, |m: f32, v| m.max(v.abs())));
+            let peak = seen.map(|s| browse::projected(state, buffer, subject, s, picture));
             let stale = if seen.is_some_and(|s| !state.is_current(s)) { "…" } else { "" };
             let note = peak.map(|p| format!("±{}{stale}", number(p))).unwrap_or_default();
             text::title(state, buffer, area, rule_name(RULES[rule]), &note, rule == chosen);
-            match seen {
-                Some(seen) => browse::crops(state, buffer, subject, seen, [None, Some(picture)]),
-                None if !subject.projects(state.selection.layer) => {
-                    text::put(state, buffer, picture, 0, "above the softmax: not projected", Role::Dim);
-                }
-                None => {}
+            if seen.is_none() && !subject.projects(state.selection.layer) {
+                text::put(state, buffer, picture, 0, "above the softmax: not projected", Role::Dim);
             }
         }
         What::PinCrop | What::PinRule => {
@@ -188,8 +187,10 @@ fn projection(state: &State, buffer: &mut Buffer, figure: &Figure) {
             let head = if figure.what == What::PinCrop { "Pinned" } else { "Pinned, projected" };
             text::title(state, buffer, area, head, &pin.title, false);
             if let Some(seen) = &pin.seen {
-                let areas = if figure.what == What::PinCrop { [Some(picture), None] } else { [None, Some(picture)] };
-                browse::crops(state, buffer, subject, seen, areas);
+                match figure.what {
+                    What::PinCrop => browse::crop(state, buffer, subject, seen, picture),
+                    _ => drop(browse::projected(state, buffer, subject, seen, picture)),
+                }
             }
         }
         What::Probability | What::Labels | What::Activity | What::PinProbability => {}
@@ -223,8 +224,7 @@ fn occlusion(state: &State, buffer: &mut Buffer, figure: &Figure) {
             let Some((_, loaded)) = &state.shown.loaded else { return };
             let size = subject.opened.input_shape().size();
             let place = Place::fit(picture, size, state.aspect);
-            let seen = browse::seen_picture(subject, loaded, Window::full(size));
-            let mut canvas = Canvas::picture(place, &seen, state.dark_letters());
+            let mut canvas = browse::seen(state, subject, loaded, Window::full(size), place);
             if let Some(o) = map {
                 let [y, x] = state.selection.square.map(|n| n * o.settings.stride);
                 let side = o.settings.size;
@@ -368,7 +368,8 @@ fn whole_picture(state: &State, buffer: &mut Buffer, area: Rect) {
     text::put(state, buffer, area, 0, &what, Role::Dim);
 }
 
-fn at_square(state: &State, [row, column]: [usize; 2]) -> Option<String> {
+/// What a square over the input does to the network.
+pub(super) fn at_square(state: &State, [row, column]: [usize; 2]) -> Option<String> {
     let (subject, o) = (state.subject()?, state.occlusion()?);
     let at = row * o.map.columns + column;
     let p = o.map.probability.first()?.get(at)?;
@@ -386,9 +387,4 @@ fn at_square(state: &State, [row, column]: [usize; 2]) -> Option<String> {
 /// What the cursor of the occlusion maps is on.
 pub(super) fn at_cursor(state: &State) -> Option<String> {
     at_square(state, state.selection.square)
-}
-
-/// What lies under the mouse.
-pub(super) fn hovered(state: &State, layout: &Layout, at: [u16; 2]) -> Option<String> {
-    all(state, layout).into_iter().find_map(|f| f.place?.at(at)).and_then(|square| at_square(state, square))
 }

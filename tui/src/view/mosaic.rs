@@ -10,6 +10,8 @@ use ratatui::layout::Rect;
 use switchback_core::{Shape, Tensor};
 
 use super::picture::Canvas;
+use crate::color::ColorMode;
+use crate::color::palette::rgb_of_index;
 use crate::colormap::Colormap;
 use crate::halfblock::Scaler;
 use crate::state::Range;
@@ -75,6 +77,13 @@ impl Grid {
         first..(first + self.across * self.down).min(self.count)
     }
 
+    /// The cells of the area that tiles and the gaps around them take.
+    fn used(&self) -> Rect {
+        let [w, h] = [self.across * self.pitch[0] + self.gap(), self.down * self.pitch[1] + self.gap()];
+        let [width, height] = [w as u16, h.div_ceil(2) as u16];
+        Rect { width: width.min(self.area.width), height: height.min(self.area.height), ..self.area }
+    }
+
     fn gap(&self) -> usize {
         self.pitch[0] - self.tile[0]
     }
@@ -103,12 +112,12 @@ pub(crate) struct Colors<'a> {
     pub(crate) range: Range,
     pub(crate) cursor: [u8; 3],
     pub(crate) gap: [u8; 3],
-    pub(crate) mode: crate::color::ColorMode,
+    pub(crate) mode: ColorMode,
 }
 
 /// Draws the page that holds `selected`. The range of the colours, where it is one for all.
 pub(crate) fn draw(buffer: &mut Buffer, grid: &Grid, maps: &Tensor, selected: usize, colors: &Colors<'_>) {
-    let mut canvas = Canvas::plain(grid.area, colors.gap);
+    let mut canvas = Canvas::plain(grid.used(), colors.gap);
     let shape = maps.shape;
     let shared = shared_range(maps, colors.range);
     let scaler = Scaler::new(shape.size(), [grid.tile[1], grid.tile[0]]);
@@ -120,6 +129,10 @@ pub(crate) fn draw(buffer: &mut Buffer, grid: &Grid, maps: &Tensor, selected: us
             _ => shared,
         };
         canvas.tile(grid.corner(channel), grid.tile, &scaler.apply(map), colors.map, range);
+        if colors.mode == ColorMode::Ansi16 && grid.gap() > 0 {
+            let [x, y] = grid.corner(channel);
+            canvas.fill([x - 1, y - 1, x, y], rgb_of_index(8));
+        }
     }
     let [x, y] = grid.corner(selected.min(grid.count - 1));
     let around = |g: usize| [x.saturating_sub(g), y.saturating_sub(g), x + grid.tile[0] + g, y + grid.tile[1] + g];
@@ -128,10 +141,24 @@ pub(crate) fn draw(buffer: &mut Buffer, grid: &Grid, maps: &Tensor, selected: us
         gap => canvas.outline(around(gap), colors.cursor),
     }
     canvas.put(buffer, colors.mode);
-    if colors.mode == crate::color::ColorMode::None && grid.gap() == 0 {
+    if colors.mode == ColorMode::None && grid.gap() > 0 {
+        corners(buffer, grid, selected);
+    }
+    if colors.mode == ColorMode::None && grid.gap() == 0 {
         let [x, y] = [grid.area.x + x as u16, grid.area.y + (y / 2) as u16];
         if let Some(cell) = buffer.cell_mut((x, y)) {
             cell.set_char('◆');
+        }
+    }
+}
+
+/// A dot at the corner of every tile: without colours nothing else parts silent ones.
+fn corners(buffer: &mut Buffer, grid: &Grid, selected: usize) {
+    for channel in grid.page(selected) {
+        let [x, y] = grid.corner(channel);
+        let at = [grid.area.x + (x - 1) as u16, grid.area.y + ((y - 1) / 2) as u16];
+        if let Some(cell) = buffer.cell_mut((at[0], at[1])).filter(|c| c.symbol() == " ") {
+            cell.set_char('·');
         }
     }
 }

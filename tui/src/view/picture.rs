@@ -14,6 +14,7 @@ use crate::color::console::Mix;
 use crate::color::{ColorMode, Linear, linear, srgb};
 use crate::colormap::Colormap;
 use crate::halfblock::{Cells, Ink, Light, Scaler, fit};
+use crate::signed::Signed;
 use crate::theme;
 
 /// Where a picture or map of `size` lies on the screen.
@@ -99,6 +100,14 @@ impl Canvas {
         Self { area: place.area, light: if negative { light.negative() } else { light }, outlines: Vec::new() }
     }
 
+    /// Signed numbers around mid-grey, brought to size before they are coloured, and the one that is as bright or dark as
+    /// can be.
+    pub(crate) fn signed(place: Place, signed: &Signed, negative: bool) -> (Self, f32) {
+        let [w, h] = place.pixels();
+        let small = signed.scaled([h, w]);
+        (Self::picture(place, &small.picture(), negative), small.peak())
+    }
+
     /// Numbers in the colours of `map` over `range`: scaled before they are coloured.
     pub(crate) fn map(place: Place, values: &[f32], map: &Colormap, range: [f32; 2]) -> Self {
         let mut canvas = Self::plain(place.area, [0; 3]);
@@ -119,7 +128,8 @@ impl Canvas {
         range: [f32; 2],
     ) {
         for (i, &v) in values.iter().enumerate() {
-            self.light.set(corner[0] + i % size[0], corner[1] + i / size[0], linear(map.color(v, range)));
+            let [x, y] = [corner[0] + i % size[0], corner[1] + i / size[0]];
+            self.light.set(x, y, linear(map.color_at(v, range, [x, y])));
         }
     }
 

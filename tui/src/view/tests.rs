@@ -5,10 +5,10 @@ mod snapshots;
 use std::time::Duration;
 
 use crate::color::ColorMode;
-use crate::job::{Answer, Kind};
+use crate::job::{Answer, Job, Kind, Scope};
 use crate::message::{Effect, Message};
 use crate::stage::{Stage, squeezenet};
-use crate::state::{Overlay, Pane, State, View};
+use crate::state::{Hit, Overlay, Pane, State, View};
 use crate::update::update;
 
 const SIZES: [[u16; 2]; 3] = [[80, 24], [120, 40], [200, 60]];
@@ -209,7 +209,128 @@ fn the_picker_lists_goes_up_and_opens() {
     let (path, what) = (picker.folder.clone(), picker.what);
     stage.tell(Message::Job { kind: Kind::List, generation, answer: Answer::Listed { path, what, entries } });
     stage.shows(&["Open pictures", "sub/", "a\\u{1b}[2J.png", "2.0 KiB"]);
+    let Some(Overlay::Picker(picker)) = &stage.state.overlay else { panic!() };
+    assert_eq!(picker.chosen, 0, "the picture that is open is not here");
     stage.press(&["tab"]);
     assert_eq!((stage.state.pictures.len(), stage.state.selection.picture), (4, 2));
     assert!(stage.state.overlay.is_none());
+    // The list begins at what is open.
+    stage.press(&["]", "o"]);
+    let generation = stage.state.flights[&Kind::List].generation;
+    let Some(Overlay::Picker(picker)) = &stage.state.overlay else { panic!() };
+    let (path, what) = (picker.folder.clone(), picker.what);
+    let entries = vec![entry("sub", true), entry("a.png", false), entry("b.png", false)];
+    assert_eq!(stage.state.pictures[3].path(), Some(&*entries[2].path));
+    stage.tell(Message::Job { kind: Kind::List, generation, answer: Answer::Listed { path, what, entries } });
+    let Some(Overlay::Picker(picker)) = &stage.state.overlay else { panic!() };
+    assert_eq!(picker.chosen, 2);
+}
+
+#[test]
+fn of_a_picture_that_cannot_be_read_nothing_else_is_shown() {
+    let mut stage = Stage::new([120, 40], ColorMode::TrueColor).open(squeezenet(1));
+    let fail = |stage: &mut Stage| {
+        update(&mut stage.state, Message::Key("]".parse().unwrap()));
+        let generation = stage.state.flights[&Kind::Run].generation;
+        stage.tell(Message::Job { kind: Kind::Run, generation, answer: Answer::Failed("it is no picture".into()) });
+    };
+    let drawn = |stage: &Stage| stage.screen().join("").matches('▀').count();
+    let before = drawn(&stage);
+    fail(&mut stage);
+    assert!(stage.state.run().is_none() && before > 400 && drawn(&stage) == 0, "{before}, {}", drawn(&stage));
+    // Also when the red line is gone.
+    stage.tell(Message::Clock(Duration::from_secs(100)));
+    stage.shows(&["it is no picture", "dog.png"]);
+    stage.press(&["["]);
+    assert_eq!(drawn(&stage), before);
+    let mut stage = Stage::new([120, 40], ColorMode::TrueColor).open(squeezenet(1));
+    // More of a picture that is shown may fail to come without harm.
+    let mut effects = update(&mut stage.state, Message::Key("]".parse().unwrap()));
+    while !effects
+        .iter()
+        .any(|e| matches!(e, Effect::Submit(r) if matches!(&r.job, Job::Run { scope: Scope::Whole, .. })))
+    {
+        effects = stage.perform(effects.pop().unwrap());
+    }
+    let generation = stage.state.flights[&Kind::Run].generation;
+    stage.tell(Message::Job { kind: Kind::Run, generation, answer: Answer::Failed("too large".into()) });
+    assert!(stage.state.run_is_current() && drawn(&stage) > 400);
+}
+
+#[test]
+fn the_mouse_tells_what_lies_under_it() {
+    let mut stage = Stage::new([120, 40], ColorMode::TrueColor).open(squeezenet(1));
+    stage.state.look.mouse = true;
+    let at = |stage: &mut Stage, [column, row]: [u16; 2]| {
+        let kind = crossterm::event::MouseEventKind::Moved;
+        stage.tell(Message::Mouse(crossterm::event::MouseEvent {
+            kind,
+            column,
+            row,
+            modifiers: crossterm::event::KeyModifiers::NONE,
+        }));
+        stage.screen()[38].trim().to_owned()
+    };
+    for (place, begins) in [
+        ([10, 10], "#"),
+        ([45, 10], "unit "),
+        ([95, 10], "pixel "),
+        ([90, 28], "pixel "),
+        ([110, 28], "deconv at "),
+        ([90, 36], "class "),
+    ] {
+        let text = at(&mut stage, place);
+        assert!(text.starts_with(begins), "{place:?}: {text}");
+    }
+    let seen = stage.state.shown.projections[0].clone().unwrap();
+    let (window, tensor) = (seen.projection.window, &seen.projection.tensor);
+    let text = at(&mut stage, [110, 28]);
+    let place = text["deconv at ".len()..].split(':').next().unwrap();
+    let [y, x] = [0, 1].map(|i| place.split(',').nth(i).unwrap().parse::<usize>().unwrap());
+    assert!((window.y0..window.y1).contains(&y) && (window.x0..window.x1).contains(&x), "{text} {window:?}");
+    // The network takes blue first.
+    let red = super::text::number(tensor.channel(0, 2)[y * tensor.shape.w + x]);
+    assert!(text.contains(&format!("red {red}, ")), "{text}");
+    stage.press(&["2"]);
+    for (place, begins) in
+        [([10, 10], "pixel "), ([50, 10], "pixel "), ([100, 10], "deconv at "), ([15, 25], "gradient at ")]
+    {
+        let text = at(&mut stage, place);
+        assert!(text.starts_with(begins), "{place:?}: {text}");
+    }
+}
+
+#[test]
+fn words_that_begin_so_are_found_first() {
+    let stage = Stage::new([80, 24], ColorMode::None).open(squeezenet(1));
+    let subject = stage.state.subject().unwrap();
+    let name = |hit: &Hit| match hit {
+        Hit::Class(class) => subject.class(*class).to_lowercase(),
+        other => panic!("{other:?}"),
+    };
+    let found: Vec<String> = crate::update::overlays::search(&stage.state, "ret").iter().map(name).collect();
+    let begins = |n: &String| n.starts_with("ret") || n.contains(" ret") || n.contains("-ret");
+    let first = found.iter().take_while(|n| begins(n)).count();
+    assert!(first >= 4 && found.len() > first + 3, "{found:?}");
+    assert!(found.contains(&"american egret".to_owned()) && !found[first..].iter().any(begins), "{found:?}");
+    let place =
+        |n: &String| stage.state.run().unwrap().classes.iter().position(|c| subject.class(c.0).to_lowercase() == *n);
+    assert!(found[..first].is_sorted_by_key(place), "the likelier first: {found:?}");
+}
+
+#[test]
+fn a_unit_of_another_networks_layer_is_not_taken_up() {
+    let open = |layer: &str| {
+        let mut stage = Stage::new([80, 24], ColorMode::None);
+        let wished = crate::state::Wished { layer: Some(layer.into()), channel: Some(3), ..Default::default() };
+        stage.state.wished = Some(wished);
+        stage.open(crate::stage::tiny(1)).state.selection
+    };
+    let subject = crate::stage::tiny(1);
+    let known = subject.layers[1].name.clone();
+    assert_eq!((open(&known).layer, open(&known).channel), (1, 3));
+    let other = open("fire5/concat");
+    assert_eq!(other.layer, subject.first_layer());
+    let stage = Stage::new([80, 24], ColorMode::None).open(subject);
+    assert_eq!(other.channel, stage.state.selection.channel, "the strongest, as without a wish");
 }

@@ -12,7 +12,6 @@ use switchback_core::trace::Keep;
 use switchback_core::{Error, Network, Progress};
 
 use super::{Bench, ahead, save};
-use crate::cli::draw::signed_crop;
 use crate::cli::failure::{self, describe, is_cancelled};
 use crate::cli::input::{self, Input, Loaded, Source};
 use crate::cli::{model, occlude};
@@ -114,8 +113,7 @@ fn project(subject: &Arc<Subject>, run: &Arc<Run>, unit: Unit) -> anyhow::Result
     let rules = Rules { rule: unit.rule, ..Rules::default() };
     let session = &subject.opened.session;
     let projection = projection::project(session, &run.trace, 0, unit.layer, unit.seed, &rules)?;
-    let drawn = Arc::new(signed_crop(&subject.opened, &projection.tensor, projection.window));
-    Ok(Answer::Projected { picture: run.picture, model: run.model, unit, projection: Arc::new(projection), drawn })
+    Ok(Answer::Projected { picture: run.picture, model: run.model, unit, projection: Arc::new(projection) })
 }
 
 fn occlude(

@@ -180,13 +180,13 @@ fn an_occlusion_map_comes_coarse_to_fine_and_gives_way() {
 fn failures_and_panics_are_messages() {
     let mut stage = Stage::new(64 << 20);
     stage.settle();
+    let run = stage.state.run().unwrap().clone();
     stage.state.pictures.push(Source::Picture(PathBuf::from("/nowhere/\u{1b}[31m.png")));
     stage.press("[");
     stage.settle();
     let notice = stage.state.notice.clone().unwrap();
     assert!(notice.bad && notice.text.contains("nowhere") && !notice.text.contains('\u{1b}'), "{notice:?}");
     // A unit that is not there makes the job fail; one whose layer was not kept makes it panic.
-    let run = stage.state.run().unwrap().clone();
     let mut unit = stage.state.unit(stage.state.selection.rule);
     unit.layer = usize::MAX;
     let request =
