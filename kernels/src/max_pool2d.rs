@@ -1,6 +1,7 @@
 //! Max-pooling that records switches: the offset `ky · kernel_w + kx` of the winner inside its window, one byte an output.
 //!
-//! The first maximum in row-major order wins, a NaN wins over all (the first NaN), padding never wins. A window that
+//! The first maximum in row-major order wins, a NaN wins over all (the first NaN), padding never wins; a maximum of zero
+//! is +0, whatever its sign. A window that
 //! reads padding alone (it hangs over a far border in ceil mode, or its dilation steps over the map) gives −∞ and
 //! switch 0, which then lies outside the map, so that unpooling drops it.
 //!
@@ -11,6 +12,8 @@
 //! Vectors take finite numbers for granted: there the padding is −∞, which no strict comparison lets win. A map that
 //! holds anything else is pooled once more, cell by cell.
 
+mod pairs;
+
 use std::ops::Range;
 
 use crate::Cpu;
@@ -19,6 +22,7 @@ use crate::geometry::{Geometry, Window};
 use crate::rows::{Ring, Split, check_pool, for_groups, tap_at, tap_starts, whole_cache_lines, whole_vectors};
 use crate::simd::{Simd, SimdOp};
 use crate::view::{Maps, MapsMut, PlaneMut};
+use pairs::{MAX_ROWS, Paired};
 
 /// Computes every cell of `out.window()` and, where asked, its switch (`switches` has `out`'s extents and window).
 ///
@@ -84,23 +88,24 @@ impl SimdOp for Pool<'_> {
     fn run<S: Simd>(self, simd: S) {
         let Geometry { kernel, stride, dilation, .. } = *self.geometry;
         let switches = self.planes.first().is_some_and(|(_, switches)| switches.is_some());
+        let few = kernel[0] <= MAX_ROWS;
         match (stride[1], kernel[1], dilation[1], switches) {
-            (2, 3, 1, true) => simd.vectorize(Spaced::<2, 3, true>(self)),
-            (2, 3, 1, false) => simd.vectorize(Spaced::<2, 3, false>(self)),
-            (2, 2, 1, true) => simd.vectorize(Spaced::<2, 2, true>(self)),
-            (2, 2, 1, false) => simd.vectorize(Spaced::<2, 2, false>(self)),
-            (1, 3, 1, true) => simd.vectorize(Spaced::<1, 3, true>(self)),
-            (1, 3, 1, false) => simd.vectorize(Spaced::<1, 3, false>(self)),
-            (_, _, _, true) => simd.vectorize(Spaced::<0, 0, true>(self)),
-            (_, _, _, false) => simd.vectorize(Spaced::<0, 0, false>(self)),
+            (2, 3, 1, true) if few => simd.vectorize(Paired::<3, true>(self)),
+            (2, 3, 1, false) if few => simd.vectorize(Paired::<3, false>(self)),
+            (2, 2, 1, true) if few => simd.vectorize(Paired::<2, true>(self)),
+            (2, 2, 1, false) if few => simd.vectorize(Paired::<2, false>(self)),
+            (1, 3, 1, true) => simd.vectorize(Spaced::<3, true>(self)),
+            (1, 3, 1, false) => simd.vectorize(Spaced::<3, false>(self)),
+            (_, _, _, true) => simd.vectorize(Spaced::<0, true>(self)),
+            (_, _, _, false) => simd.vectorize(Spaced::<0, false>(self)),
         }
     }
 }
 
-/// A pool whose stride and taps along a row are known when this is compiled, or any where both are 0.
-struct Spaced<'a, const STRIDE: usize, const TAPS: usize, const SWITCHES: bool>(Pool<'a>);
+/// A pool at a stride of 1 of `TAPS` columns, or any where that is 0.
+struct Spaced<'a, const TAPS: usize, const SWITCHES: bool>(Pool<'a>);
 
-impl<const STRIDE: usize, const TAPS: usize, const SWITCHES: bool> SimdOp for Spaced<'_, STRIDE, TAPS, SWITCHES> {
+impl<const TAPS: usize, const SWITCHES: bool> SimdOp for Spaced<'_, TAPS, SWITCHES> {
     type Output = ();
 
     #[inline(always)]
@@ -109,7 +114,7 @@ impl<const STRIDE: usize, const TAPS: usize, const SWITCHES: bool> SimdOp for Sp
         let Geometry { kernel, stride, pads, .. } = *geometry;
         let width = whole_vectors(simd, window.width());
         let first = (window.x0 * stride[1]) as isize - pads[1] as isize - input.window().x0 as isize;
-        let scan = Scan::<STRIDE, TAPS>::new::<S>(first, input.window().width(), window.width());
+        let scan = Scan::<TAPS>::new::<S>(first, input.window().width(), window.width());
         let mut parted = Parted::new(geometry, first, input.window().width(), width);
         // A slot holds the maxima of a row, then their taps.
         let pitch = whole_cache_lines(width);
@@ -131,7 +136,7 @@ impl<const STRIDE: usize, const TAPS: usize, const SWITCHES: bool> SimdOp for Sp
                             simd.prefetch(row, at + AHEAD);
                         }
                         let (maxima, taps) = ring.line_mut(start).split_at_mut(pitch);
-                        let not_finite = if STRIDE == 0 {
+                        let not_finite = if TAPS == 0 {
                             parted.row::<S, SWITCHES>(simd, row, &mut maxima[..width], taps)
                         } else {
                             scan.row::<S, SWITCHES>(simd, row, &mut maxima[..window.width()], taps)
@@ -158,10 +163,7 @@ impl<const STRIDE: usize, const TAPS: usize, const SWITCHES: bool> SimdOp for Sp
                 }
             }
             if simd.reduce_sum(special).is_nan() {
-                for oy in window.y0..window.y1 {
-                    let switches = switches.as_mut().map(|s| s.row_mut(oy));
-                    pool_any_row(geometry, input, [n, c, oy, window.x0], values.row_mut(oy), switches);
-                }
+                pool_any_rows(geometry, input, window, &mut values, switches.as_mut());
             }
         }
     }
@@ -187,8 +189,8 @@ fn contest<S: Simd, const SWITCHES: bool>(
     (simd.max(v, best), if SWITCHES { simd.select(simd.gt(v, best), name, winner) } else { winner })
 }
 
-/// How the maxima of a row's taps are found straight from the row.
-struct Scan<const STRIDE: usize, const TAPS: usize> {
+/// How the maxima of a row's taps are found straight from the row, at a stride of 1.
+struct Scan<const TAPS: usize> {
     /// Where in the row output 0 begins.
     first: isize,
     /// Outputs that vectors take: they read no padding. None, or at least a vector.
@@ -197,19 +199,18 @@ struct Scan<const STRIDE: usize, const TAPS: usize> {
     from: usize,
 }
 
-impl<const STRIDE: usize, const TAPS: usize> Scan<STRIDE, TAPS> {
-    /// Elements that a vector of outputs reads: with a stride of 2 pairs of vectors, one for every two taps.
+impl<const TAPS: usize> Scan<TAPS> {
+    /// Elements that a vector of outputs reads.
     const fn reads<S: Simd>() -> usize {
-        if STRIDE == 2 { 2 * S::LANES + TAPS.saturating_sub(1) / 2 * 2 } else { S::LANES + TAPS.saturating_sub(1) }
+        S::LANES + TAPS.saturating_sub(1)
     }
 
     /// For rows of `len` elements and `count` outputs.
     fn new<S: Simd>(first: isize, len: usize, count: usize) -> Self {
-        let stride = STRIDE.max(1);
-        let lo = first.min(0).unsigned_abs().div_ceil(stride);
-        let from = (first + (lo * stride) as isize) as usize;
+        let lo = first.min(0).unsigned_abs();
+        let from = (first + lo as isize) as usize;
         let inside = match len.checked_sub(from + Self::reads::<S>()) {
-            Some(left) if lo + S::LANES <= count => lo..(lo + left / stride + S::LANES).min(count),
+            Some(left) if lo + S::LANES <= count => lo..(lo + left + S::LANES).min(count),
             _ => 0..0,
         };
         Self { first, inside, from }
@@ -226,28 +227,14 @@ impl<const STRIDE: usize, const TAPS: usize> Scan<STRIDE, TAPS> {
         while at < hi {
             // The last vector overlaps the one before it.
             at = at.min(hi - S::LANES);
-            let start = self.from + (at - lo) * STRIDE;
+            let start = self.from + at - lo;
             let row = &row[start..start + Self::reads::<S>()];
             let mut loads = [zero; TAPS];
-            if STRIDE == 2 {
-                for pair in 0..TAPS.div_ceil(2) {
-                    let tap = 2 * pair;
-                    let (a, b) = (simd.load(&row[tap..]), simd.load(&row[tap + S::LANES..]));
-                    special = simd.fma(a, zero, special);
-                    special_odd = simd.fma(b, zero, special_odd);
-                    let (even, odd) = simd.deinterleave(a, b);
-                    loads[tap] = even;
-                    if tap + 1 < TAPS {
-                        loads[tap + 1] = odd;
-                    }
-                }
-            } else {
-                for tap in 0..TAPS {
-                    loads[tap] = simd.load(&row[tap..]);
-                }
-                special = simd.fma(loads[0], zero, special);
-                special_odd = simd.fma(loads[TAPS - 1], zero, special_odd);
+            for tap in 0..TAPS {
+                loads[tap] = simd.load(&row[tap..]);
             }
+            special = simd.fma(loads[0], zero, special);
+            special_odd = simd.fma(loads[TAPS - 1], zero, special_odd);
             store_maxima::<S, TAPS, SWITCHES>(simd, loads, &mut maxima[at..], &mut taps[at..]);
             at += S::LANES;
         }
@@ -267,7 +254,7 @@ impl<const STRIDE: usize, const TAPS: usize> Scan<STRIDE, TAPS> {
     ) -> f32 {
         let mut special = 0.0;
         for o in outputs {
-            let start = self.first + (o * STRIDE) as isize;
+            let start = self.first + o as isize;
             let mut best = (f32::NEG_INFINITY, 0.0);
             for tap in 0..TAPS {
                 if let Some(&v) = row.get((start + tap as isize) as usize) {
@@ -430,6 +417,8 @@ fn store<S: Simd, const SWITCHES: bool>(
     values: &mut [f32],
     switches: &mut [u8],
 ) {
+    // −0 becomes +0.
+    let best = simd.add(best, simd.splat(0.0));
     if values.len() >= S::LANES {
         simd.store(best, values);
         if SWITCHES {
@@ -443,7 +432,22 @@ fn store<S: Simd, const SWITCHES: bool>(
     }
 }
 
-/// A row that may hold anything, one cell at a time.
+/// A map that may hold anything, one cell at a time.
+fn pool_any_rows(
+    geometry: &Geometry,
+    input: Maps<'_>,
+    window: Window,
+    values: &mut PlaneMut<'_>,
+    mut switches: Option<&mut PlaneMut<'_, u8>>,
+) {
+    let (n, c) = (values.image, values.channel);
+    for oy in window.y0..window.y1 {
+        let switches = switches.as_mut().map(|s| s.row_mut(oy));
+        pool_any_row(geometry, input, [n, c, oy, window.x0], values.row_mut(oy), switches);
+    }
+}
+
+/// One row of it.
 fn pool_any_row(
     geometry: &Geometry,
     input: Maps<'_>,
@@ -465,7 +469,7 @@ fn pool_any_row(
             }
         }
         let (max, switch) = best.unwrap_or((f32::NEG_INFINITY, 0));
-        *value = max;
+        *value = max + 0.0;
         if let Some(switches) = &mut switches {
             switches[i] = switch as u8;
         }

@@ -23,7 +23,11 @@ const GRAIN: usize = 1 << 15;
 /// Hands `planes`, of `cells` each, to the threads in groups; a group keeps its order. A group's result must not
 /// depend on what else is in it.
 pub(crate) fn for_groups<T: Send>(cpu: &Cpu, planes: Vec<T>, cells: usize, f: impl Fn(Vec<T>) + Send + Sync) {
-    let group = GRAIN.div_ceil(cells.max(1)).max(planes.len().div_ceil(8 * cpu.threads.count()));
+    let threads = cpu.threads.count();
+    let least = GRAIN.div_ceil(cells.max(1)).max(planes.len().div_ceil(8 * threads));
+    // As many groups for each thread.
+    let groups = planes.len().div_ceil(least).next_multiple_of(threads);
+    let group = if planes.len() <= least { least } else { planes.len().div_ceil(groups) };
     if planes.is_empty() {
         return;
     }

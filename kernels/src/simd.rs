@@ -251,6 +251,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn rsqrt(self, a: Self::F32) -> Self::F32;
     /// The 2·LANES values of `a` then `b`, parted into those at even and at odd places.
     fn deinterleave(self, a: Self::F32, b: Self::F32) -> (Self::F32, Self::F32);
+    /// Lanes 1.. of `a`, then lane 0 of `b`.
+    fn shift_in(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// The way back: lanes of `a` at even and of `b` at odd places, as two vectors in order.
     fn interleave(self, a: Self::F32, b: Self::F32) -> (Self::F32, Self::F32);
     /// Vector j holds, for each lane l, `s[at[l] + j]`: eight columns of `LANES` short rows. Entries of `at` beyond

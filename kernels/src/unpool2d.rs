@@ -3,11 +3,14 @@
 //!
 //! Each cell gathers from the windows that cover it, in their row-major order: the sum that scattering would give.
 
+mod pairs;
+
 use crate::Cpu;
 use crate::geometry::{Geometry, Window};
 use crate::rows::{Ring, WayBack, by_block, check_pool, for_groups, present_rows, store_block, vectors, weave_row};
 use crate::simd::{Simd, SimdOp};
 use crate::view::{Maps, MapsMut, PlaneMut};
+use pairs::Paired;
 
 /// Computes every cell of `out.window()` (the pool's input side). `signal` (the pool's output side) is zero outside its
 /// window; `switches` must be present wherever `signal` is.
@@ -55,7 +58,10 @@ impl SimdOp for Unpool<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        match self.geometry.stride[1] {
+        let Geometry { kernel, stride, dilation, .. } = *self.geometry;
+        match stride[1] {
+            2 if stride[0] == 2 && dilation == [1, 1] && kernel == [3, 3] => simd.vectorize(Paired::<3>(self)),
+            2 if stride[0] == 2 && dilation == [1, 1] && kernel == [2, 2] => simd.vectorize(Paired::<2>(self)),
             1 => simd.vectorize(Spaced::<1>(self)),
             2 => simd.vectorize(Spaced::<2>(self)),
             _ => simd.vectorize(Spaced::<0>(self)),

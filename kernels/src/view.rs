@@ -293,6 +293,14 @@ impl<'a, T> PlaneMut<'a, T> {
         let start = (y - self.window.y0) * self.stride;
         &mut self.data[start..start + self.window.width()]
     }
+
+    /// Those of row `y` and of the next, which must be in the window, too.
+    #[inline]
+    pub fn row_pair_mut(&mut self, y: usize) -> [&mut [T]; 2] {
+        let (start, width) = ((y - self.window.y0) * self.stride, self.window.width());
+        let (row, next) = self.data[start..].split_at_mut(self.stride);
+        [&mut row[..width], &mut next[..width]]
+    }
 }
 
 /// How a weight is stored.

@@ -153,6 +153,9 @@ impl SimdOp for Memory {
         for i in 0..lanes {
             assert_eq!((at_even[i], at_odd[i]), (x[2 * i], x[2 * i + 1]));
         }
+        let mut moved = vec![0.0; lanes];
+        simd.store(simd.shift_in(simd.load(&x), simd.load(&x[lanes..])), &mut moved);
+        assert_eq!(moved, x[1..=lanes]);
         let (low, high) = simd.interleave(even, odd);
         let mut both = vec![0.0; 2 * lanes];
         simd.store(low, &mut both);

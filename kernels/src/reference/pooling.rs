@@ -61,7 +61,8 @@ pub fn max_pool2d(geometry: &Geometry, input: Maps<'_>, out: MapsMut<'_>, switch
         }
         best.unwrap_or((f32::NEG_INFINITY, 0))
     };
-    fill(out, |n, c, y, x| winner(n, c, y, x).0);
+    // −0 becomes +0.
+    fill(out, |n, c, y, x| winner(n, c, y, x).0 + 0.0);
     if let Some(switches) = switches {
         fill(switches, |n, c, y, x| winner(n, c, y, x).1 as u8);
     }

@@ -269,6 +269,15 @@ impl Simd for Avx2 {
         })
     }
 
+    // The upper half of `a` before the lower half of `b` gives each half what moves into it.
+    #[inline(always)]
+    fn shift_in(self, a: __m256, b: __m256) -> __m256 {
+        registers!({
+            let next = _mm256_castps_si256(_mm256_permute2f128_ps::<0x21>(a, b));
+            _mm256_castsi256_ps(_mm256_alignr_epi8::<4>(next, _mm256_castps_si256(a)))
+        })
+    }
+
     #[inline(always)]
     fn interleave(self, a: __m256, b: __m256) -> (__m256, __m256) {
         registers!({

@@ -249,6 +249,14 @@ impl Simd for Avx512 {
         })
     }
 
+    #[inline(always)]
+    fn shift_in(self, a: __m512, b: __m512) -> __m512 {
+        registers!({
+            let moved = _mm512_alignr_epi32::<1>(_mm512_castps_si512(b), _mm512_castps_si512(a));
+            _mm512_castsi512_ps(moved)
+        })
+    }
+
     // Indices of 16 and more name lanes of `b`.
     #[inline(always)]
     fn interleave(self, a: __m512, b: __m512) -> (__m512, __m512) {

@@ -218,6 +218,12 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn shift_in(self, a: f32x8, b: f32x8) -> f32x8 {
+        let (a, b) = (a.as_array(), b.as_array());
+        f32x8::new([a[1], a[2], a[3], a[4], a[5], a[6], a[7], b[0]])
+    }
+
+    #[inline(always)]
     fn interleave(self, a: f32x8, b: f32x8) -> (f32x8, f32x8) {
         let (a, b) = (a.as_array(), b.as_array());
         (
