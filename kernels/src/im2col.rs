@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 
-use crate::gemm::{Ahead, Cells, Columns, MAX_PANEL_WIDTH, TILES};
+use crate::gemm::{Ahead, Cells, Columns, MAX_PANEL_WIDTH, Straight, TILES};
 use crate::geometry::{Geometry, Window};
 use crate::padded::Padded;
 use crate::simd::Simd;
@@ -24,14 +24,18 @@ pub(crate) struct Im2col<'a> {
     /// From image to image, and from output row to output row.
     strides: [usize; 2],
     /// Of each row of the matrix.
-    taps: &'a [usize],
+    taps: &'a Taps,
     batch: usize,
     /// Rows and columns of the output window.
     size: [usize; 2],
 }
 
 /// Where the taps of a convolution lie in a plane: offsets from the cell that tap (0, 0, 0) reads.
-pub(crate) struct Taps(Vec<usize>);
+pub(crate) struct Taps {
+    offsets: Vec<usize>,
+    /// From each to the next, where they lie at equal distances: those of single cells.
+    step: Option<usize>,
+}
 
 impl Taps {
     /// For `channels` planes that are `strides` apart: channels, input rows; columns of stride `s` lie in `s` parts of
@@ -40,11 +44,11 @@ impl Taps {
         let ([kh, kw], [dy, dx]) = (geometry.kernel, geometry.dilation);
         let s = geometry.stride[1];
         let column = |kx: usize| kx * dx % s * part + kx * dx / s;
-        let taps = (0..channels)
+        let offsets = (0..channels)
             .flat_map(|c| (0..kh).map(move |ky| c * channel + ky * dy * row))
             .flat_map(|start| (0..kw).map(move |kx| start + column(kx)))
             .collect();
-        Self(taps)
+        Self { offsets, step: (geometry.kernel == [1, 1]).then_some(channel) }
     }
 }
 
@@ -87,7 +91,7 @@ impl<'a> Im2col<'a> {
         if geometry.stride == [1, 1] && row == size[1] {
             size = [size[0].min(1), size[0] * size[1]];
         }
-        Self { data, strides: [image, row * geometry.stride[0]], taps: &taps.0, batch: layout.batch, size }
+        Self { data, strides: [image, row * geometry.stride[0]], taps, batch: layout.batch, size }
     }
 
     /// From channel `first` on of a copy that was made for the same window.
@@ -96,7 +100,7 @@ impl<'a> Im2col<'a> {
         Self {
             data: &input.data()[first * channel..],
             strides: [image, input.line],
-            taps: &taps.0,
+            taps,
             batch: input.batch,
             size: [window.height(), window.width()],
         }
@@ -136,7 +140,7 @@ struct Run {
 
 impl Columns for Im2col<'_> {
     fn k(&self) -> usize {
-        self.taps.len()
+        self.taps.offsets.len()
     }
 
     fn count(&self) -> usize {
@@ -144,20 +148,36 @@ impl Columns for Im2col<'_> {
     }
 
     #[inline(always)]
+    fn straight(&self, k: &Range<usize>, j: &Range<usize>) -> Option<Straight<'_>> {
+        let step = self.taps.step.filter(|_| !k.is_empty())?;
+        let [height, width] = self.size;
+        let (line, x) = (j.start / width, j.start % width);
+        if x + j.len() > width {
+            return None;
+        }
+        let start = line / height * self.strides[0] + line % height * self.strides[1] + x;
+        Some(Straight { data: self.data.get(start + self.taps.offsets[k.start]..)?, step })
+    }
+
+    #[inline(always)]
     fn pack<S: Simd>(&self, simd: S, k: Range<usize>, j: Range<usize>, width: usize, panel: &mut [f32]) {
         let columns = j.len();
         let (runs, count) = self.runs(j);
         let runs = &runs[..count];
-        let taps = &self.taps[k];
+        let taps = &self.taps.offsets[k];
         // All that whole vectors read is there but at the very end of the data.
         let reach = runs.iter().map(|r| r.start + r.len + S::LANES).max().unwrap_or(0);
         let safe = taps.iter().max().is_none_or(|tap| tap + reach <= self.data.len());
+        // Those are asked for while the tiles of the panel before are computed.
+        let straight = self.taps.step.is_some();
         if let ([run], true) = (runs, safe && columns == width && width == 2 * S::LANES) {
             for (step, tap) in panel.chunks_exact_mut(2 * S::LANES).zip(taps) {
                 let from = &self.data[run.start + tap..][..2 * S::LANES];
-                // The next panel begins where this one ends.
-                simd.prefetch_far(from.as_ptr().wrapping_add(2 * S::LANES));
-                simd.prefetch_far(from.as_ptr().wrapping_add(3 * S::LANES));
+                if !straight {
+                    // The next panel begins where this one ends.
+                    simd.prefetch_far(from.as_ptr().wrapping_add(2 * S::LANES));
+                    simd.prefetch_far(from.as_ptr().wrapping_add(3 * S::LANES));
+                }
                 let (a, b) = step.split_at_mut(S::LANES);
                 simd.store(simd.load(from), a);
                 simd.store(simd.load(&from[S::LANES..]), b);
@@ -214,7 +234,7 @@ impl Cells for Im2col<'_> {
             cells += tile.len();
         }
         let moves = &moves[..count];
-        let taps = &self.taps[k];
+        let taps = &self.taps.offsets[k];
         // All that whole vectors read is there but at the very end of the data.
         let whole = taps.iter().max().is_none_or(|tap| tap + reach <= self.data.len());
         for (k, tap) in taps.iter().enumerate() {
@@ -236,7 +256,7 @@ impl Cells for Im2col<'_> {
         let [height, width] = self.size;
         let (line, x) = (j / width, j % width);
         let start = line / height * self.strides[0] + line % height * self.strides[1] + x;
-        let (first, last) = (self.taps[k.start], self.taps[k.end - 1]);
+        let (first, last) = (self.taps.offsets[k.start], self.taps.offsets[k.end - 1]);
         Ahead::over(&self.data[start + first..=start + last], k.len())
     }
 }

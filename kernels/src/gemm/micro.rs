@@ -69,7 +69,8 @@ impl Shape {
 
 /// What a micro-kernel reads and writes.
 ///
-/// A caller of a [`Kernel`] of `MR` rows and `NV` vectors promises: `a` holds `k · MR` floats, `b` `k · NV · LANES`;
+/// A caller of a [`Kernel`] of `MR` rows and `NV` vectors promises: `a` holds `k · MR` floats; `b + i · b_step` for `i < k`
+/// begins `NV · LANES` floats;
 /// `c + i · stride` for `i < MR` begins `NV · LANES` floats that nobody else touches meanwhile; `bias` is null or holds `MR`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tile {
@@ -77,8 +78,10 @@ pub(super) struct Tile {
     pub(super) k: usize,
     /// `k × MR`.
     pub(super) a: *const f32,
-    /// `k × NV · LANES`.
+    /// `k` times `NV · LANES` floats.
     pub(super) b: *const f32,
+    /// From step to step of B.
+    pub(super) b_step: usize,
     /// The first element of the tile.
     pub(super) c: *mut f32,
     /// From row to row of C.
@@ -167,8 +170,8 @@ unsafe fn body<S: Simd, const MR: usize, const NV: usize>(simd: S, tile: &Tile) 
         }
     }
     for k in 0..tile.k {
-        // SAFETY: `a` holds `k · MR` floats and `b` `k · NV · LANES`, as the caller promised.
-        let (a, b) = unsafe { (tile.a.add(k * MR), tile.b.add(k * NV * S::LANES)) };
+        // SAFETY: `a` holds `k · MR` floats, and `b` as many steps `b_step` apart, as the caller promised.
+        let (a, b) = unsafe { (tile.a.add(k * MR), tile.b.add(k * tile.b_step)) };
         simd.prefetch_ptr(a.wrapping_add(AHEAD));
         for ahead in &tile.ahead {
             simd.prefetch_far(ahead.from.wrapping_add(k * ahead.step));
@@ -264,6 +267,7 @@ impl SimdOp for Alone {
             k,
             a: a.as_ptr(),
             b: b.as_ptr(),
+            b_step: columns,
             c: c.as_mut_ptr(),
             stride: columns,
             add: false,

@@ -245,6 +245,28 @@ pub(crate) trait Columns: Sync {
     /// `panel` is longer than the panel by a vector, which may be overwritten: stores of whole vectors in ascending
     /// order need no edge.
     fn pack<S: Simd>(&self, simd: S, k: Range<usize>, j: Range<usize>, width: usize, panel: &mut [f32]);
+
+    /// Rows `k` of columns `j` where they are, if the columns are adjacent and the rows at equal distances.
+    #[inline(always)]
+    fn straight(&self, _k: &Range<usize>, _j: &Range<usize>) -> Option<Straight<'_>> {
+        None
+    }
+}
+
+/// A part of a right operand that can be read as it lies.
+#[derive(Clone, Copy)]
+pub(crate) struct Straight<'a> {
+    /// From its first element on.
+    pub(crate) data: &'a [f32],
+    /// From row to row.
+    pub(crate) step: usize,
+}
+
+impl Straight<'_> {
+    /// Whether `k` rows of `width` elements can be read.
+    pub(crate) fn reaches(&self, k: usize, width: usize) -> bool {
+        k == 0 || (k - 1) * self.step + width <= self.data.len()
+    }
 }
 
 /// The most tiles that [`Cells::pack_tiles`] takes at once.
@@ -268,6 +290,12 @@ impl Columns for Matrix<'_> {
 
     fn count(&self) -> usize {
         self.columns()
+    }
+
+    #[inline(always)]
+    fn straight(&self, k: &Range<usize>, j: &Range<usize>) -> Option<Straight<'_>> {
+        let [step, 1] = self.strides() else { return None };
+        Some(Straight { data: self.data().get(self.offset(k.start, j.start)..)?, step })
     }
 
     #[inline(always)]

@@ -6,11 +6,13 @@
 //! For a matrix one line holds all columns. For maps a column is a cell of a window of a batch of images: a tile that
 //! lies in one line is stored in place, any other goes through a small buffer and is copied run by run.
 
+mod transposed;
+
 use std::marker::PhantomData;
 use std::ops::Range;
 
+use super::MatrixMut;
 use super::micro::{Ahead, MAX_MR, MAX_NR, Table, Tile};
-use super::{Epilogue, MatrixMut};
 use crate::simd::Simd;
 use crate::view::MapsMut;
 
@@ -138,12 +140,16 @@ pub(super) struct Operands<'a> {
     pub(super) a: &'a [f32],
     /// The B panel, `k × vectors · LANES`.
     pub(super) b: &'a [f32],
+    /// From step to step of it.
+    pub(super) b_step: usize,
     /// Add to what C holds.
     pub(super) add: bool,
     /// One number a row of the tile.
     pub(super) bias: Option<&'a [f32]>,
     /// max(x, 0) at last.
     pub(super) relu: bool,
+    /// What will be read later.
+    pub(super) ahead: [Ahead; 2],
 }
 
 /// c = a·b, or c += a·b where `add`, for one tile that lies without gaps: `a` is an A panel of `rows` rows, `b` a B panel
@@ -164,7 +170,12 @@ pub(crate) fn multiply<S: Simd>(
     let kernel = Table::<S>::KERNELS[rows - 1][width / S::LANES - 1];
     let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
     // SAFETY: operands and tile are as long as `Tile` asks (above); `c` is borrowed uniquely.
-    unsafe { kernel(simd, &Tile { k, a, b, c, stride: width, add, bias: std::ptr::null(), relu: false, ahead }) };
+    unsafe {
+        kernel(
+            simd,
+            &Tile { k, a, b, b_step: width, c, stride: width, add, bias: std::ptr::null(), relu: false, ahead },
+        )
+    };
 }
 
 /// Room for a tile that does not lie in one line, and for a vector past its end.
@@ -217,11 +228,12 @@ impl Block<'_> {
     /// Runs the micro-kernel of the tile's size.
     #[inline(always)]
     pub(super) fn tile<S: Simd>(&mut self, simd: S, place: &Place, operands: &Operands<'_>, spill: &mut Spill) {
-        let &Operands { row, rows, k, a, b, add, bias, relu } = operands;
+        let &Operands { row, rows, k, a, b, b_step, add, bias, relu, ahead } = operands;
         let width = place.width;
         assert!(self.rows.start <= row && row + rows <= self.rows.end, "rows {row}+{rows} of {:?}", self.rows);
         assert!(a.len() >= k * rows, "the A panel has {} floats of {}", a.len(), k * rows);
-        assert!(b.len() >= k * width, "the B panel has {} floats of {}", b.len(), k * width);
+        let reach = k.saturating_sub(1) * b_step + width;
+        assert!(k == 0 || b.len() >= reach, "the B panel has {} floats of {reach}", b.len());
         assert!(bias.is_none_or(|bias| bias.len() >= rows), "a bias too short for {rows} rows");
         let kernel = Table::<S>::KERNELS[rows - 1][width / S::LANES - 1];
         let bias = bias.map_or(std::ptr::null(), <[f32]>::as_ptr);
@@ -229,12 +241,13 @@ impl Block<'_> {
             k,
             a: a.as_ptr(),
             b: b.as_ptr(),
+            b_step,
             c: spill.as_mut_ptr(),
             stride: width,
             add,
             bias,
             relu,
-            ahead: [Ahead::stream(a, 1024, rows), Ahead::nothing()],
+            ahead,
         };
 
         if let Some(offset) = place.direct {
@@ -260,132 +273,9 @@ impl Block<'_> {
         });
     }
 
-    /// Stores a tile whose rows are cells, `cells` of this block, and whose columns are rows of C, `rows`: transposed,
-    /// after what `epilogue` asks for. `tile` has a row of `width` for each lane of a vector.
-    ///
-    /// Cells behind `cells` may be overwritten: tiles come in ascending order.
-    #[inline(always)]
-    pub(super) fn store_transposed<S: Simd>(
-        &mut self,
-        simd: S,
-        cells: &Range<usize>,
-        rows: &Range<usize>,
-        tile: &[f32],
-        width: usize,
-        epilogue: &Epilogue<'_>,
-    ) {
-        assert!(self.rows.start <= rows.start && rows.end <= self.rows.end, "rows {rows:?} of {:?}", self.rows);
-        assert!(self.columns.start <= cells.start && cells.end <= self.columns.end, "{cells:?} of {:?}", self.columns);
-        assert!(cells.len() <= S::LANES.min(MAX_MR), "{} cells in a tile", cells.len());
-        let mut lanes = [0; 16];
-        for (l, at) in lanes.iter_mut().enumerate().take(S::LANES) {
-            *at = l * width;
-        }
-        let (runs, count) = self.places.runs::<MAX_MR>(cells, S::LANES);
-        let adjacent = self.places.locate(cells.start).1.min(self.columns.end - cells.start);
-        for first in (0..rows.len()).step_by(8) {
-            let eight = simd.load_columns(&tile[first..], &lanes);
-            let rows = rows.start + first..rows.end.min(rows.start + first + 8);
-            if count == 1 && rows.len() == 8 {
-                // A vector whose last lanes are of tiles to come is stored whole.
-                let len = if adjacent >= S::LANES && !epilogue.accumulate { S::LANES } else { cells.len() };
-                self.store_eight(simd, rows.start, [runs[0].offset, len], eight, epilogue);
-                continue;
-            }
-            for (row, &sum) in rows.zip(&eight) {
-                for run in &runs[..count] {
-                    let mut x = sum;
-                    if run.at > 0 {
-                        let mut moved = [0.0; 16];
-                        simd.store(sum, &mut moved);
-                        x = simd.load_partial(&moved[run.at..run.at + run.len], 0.0);
-                    }
-                    self.store_cells(simd, row, [run.offset, run.len], x, epilogue);
-                }
-            }
-        }
-    }
-
-    /// `len` cells of each of eight rows from `row` on, from `offset` on, after what `epilogue` asks for.
-    #[inline(always)]
-    fn store_eight<S: Simd>(
-        &mut self,
-        simd: S,
-        row: usize,
-        [offset, len]: [usize; 2],
-        mut sums: [S::F32; 8],
-        epilogue: &Epilogue<'_>,
-    ) {
-        if epilogue.accumulate {
-            for i in 0..8 {
-                self.store_cells(simd, row + i, [offset, len], sums[i], epilogue);
-            }
-            return;
-        }
-        if let Some(bias) = epilogue.bias {
-            let bias = &bias[row..row + 8];
-            for i in 0..8 {
-                sums[i] = simd.add(sums[i], simd.splat(bias[i]));
-            }
-        }
-        if epilogue.relu {
-            let zero = simd.splat(0.0);
-            for i in 0..8 {
-                sums[i] = simd.max(zero, sums[i]);
-            }
-        }
-        for i in 0..8 {
-            let to = self.cells(row + i, offset, len);
-            if len == S::LANES { simd.store(sums[i], to) } else { simd.store_partial(sums[i], to) }
-        }
-    }
-
-    /// The same for one row.
-    #[inline(always)]
-    fn store_cells<S: Simd>(
-        &mut self,
-        simd: S,
-        row: usize,
-        [offset, len]: [usize; 2],
-        mut sum: S::F32,
-        epilogue: &Epilogue<'_>,
-    ) {
-        let to = self.cells(row, offset, len);
-        if epilogue.accumulate {
-            sum = simd.add(simd.load_partial(to, 0.0), sum);
-        }
-        if let Some(bias) = epilogue.bias {
-            sum = simd.add(sum, simd.splat(bias[row]));
-        }
-        if epilogue.relu {
-            sum = simd.max(simd.splat(0.0), sum);
-        }
-        simd.store_partial(sum, to);
-    }
-
-    /// `len` adjacent cells of `row` from `offset` on, which callers have found to be this block's.
-    #[inline(always)]
-    fn cells(&mut self, row: usize, offset: usize, len: usize) -> &mut [f32] {
-        // SAFETY: row and columns are this block's (callers check: `store_transposed`), so these are cells of C that the
-        // block alone holds, and `&mut self` makes the borrow unique.
-        unsafe { std::slice::from_raw_parts_mut(self.data.add(row * self.places.row + offset), len) }
-    }
-
     /// Memory of its cells.
     pub(super) fn bytes(&self) -> usize {
         self.rows.len() * self.columns.len() * size_of::<f32>()
-    }
-
-    /// Asks for `cells` of `rows`, which `store_transposed` will write.
-    #[inline(always)]
-    pub(super) fn prefetch<S: Simd>(&self, simd: S, cells: &Range<usize>, rows: &Range<usize>) {
-        let (first, _) = self.places.locate(cells.start);
-        let (last, _) = self.places.locate(cells.end - 1);
-        for row in rows.clone() {
-            let row = self.data.wrapping_add(row * self.places.row);
-            simd.prefetch_ptr(row.wrapping_add(first));
-            simd.prefetch_ptr(row.wrapping_add(last));
-        }
     }
 
     /// Calls `f(cells of C, their place in the spill buffer)` for all cells of a tile, at most a vector at a time and
