@@ -19,7 +19,7 @@ use tiles::Block;
 
 pub(crate) use blocks::run;
 pub(crate) use cells::run_cells;
-pub(crate) use micro::{Ahead, MAX_NR as MAX_PANEL_WIDTH, Shape};
+pub(crate) use micro::{Ahead, MAX_MR as MAX_PANEL_HEIGHT, MAX_NR as MAX_PANEL_WIDTH, Shape};
 pub use micro::{TileSize, micro_kernel, micro_kernels};
 pub use pack::PackedA;
 pub(crate) use pack::{Cells, Columns, PackedB, Straight, TILES};

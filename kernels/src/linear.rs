@@ -18,7 +18,7 @@ use crate::Cpu;
 use crate::conv2d::Activation;
 use crate::simd::Simd;
 use crate::view::{Dtype, Weights};
-pub use changed::linear_changes;
+pub use changed::{Changes, linear_changes};
 
 /// The constants of a fully connected layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

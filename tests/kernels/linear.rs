@@ -1,9 +1,9 @@
 //! Fully connected layers in both layouts and types, at odd byte offsets, against f64 loops.
 
 use switchback_kernels::conv2d::Activation;
-use switchback_kernels::gemm::{MatrixMut, PackedA};
+use switchback_kernels::gemm::PackedA;
 use switchback_kernels::half::{f32_to_f16, to_f16};
-use switchback_kernels::linear::{Linear, linear, linear_backward, linear_changes};
+use switchback_kernels::linear::{Changes, Linear, linear, linear_backward, linear_changes};
 use switchback_kernels::view::f16_to_f32;
 use switchback_kernels::{Cpu, Dtype, Level, Threads, Weights, reference};
 
@@ -30,7 +30,7 @@ fn shifted(dtype: Dtype, n: usize) -> (Vec<u8>, Vec<f32>) {
     ([vec![0xff], bytes].concat(), w)
 }
 
-/// Some outputs, by some inputs, on top of what is there; every vector alone gives the same bits.
+/// Parts of the inputs, each in some of the vectors, on top of what is there; every vector alone gives the same bits.
 #[test]
 fn changed_columns() {
     for level in Level::available() {
@@ -42,40 +42,45 @@ fn changed_columns() {
                 let l = Linear { inputs, outputs, transposed };
                 let (shifted, w) = shifted(dtype, inputs * outputs);
                 let weights = Weights::new(&shifted[1..], dtype);
-                // All of them; runs of five; now and then one.
-                let some: [Vec<usize>; 3] = [
-                    (0..inputs).collect(),
-                    (0..inputs).filter(|i| i % 6 != 5).collect(),
-                    (0..inputs).filter(|i| i % 7 == 0).collect(),
-                ];
-                for (changed, vectors) in some.iter().zip([1, 17, 30]) {
-                    let range = outputs / 3..outputs;
-                    let (count, line) = (range.len(), range.len() + 3);
-                    let what = format!("{level} {l:?} {dtype:?}, {} inputs of {vectors} vectors", changed.len());
-                    let x = numbers(4, vectors * changed.len());
-                    let before = numbers(5, vectors * line);
-                    let run = |vectors: std::ops::Range<usize>| {
-                        let element = |v: usize, k: usize| x[(vectors.start + v) * changed.len() + k];
-                        let changes = PackedA::new(&cpu, vectors.len(), changed.len(), element);
-                        let mut sums = before[vectors.start * line..vectors.end * line].to_vec();
-                        let out = MatrixMut::strided(&mut sums, [vectors.len(), count], line);
-                        linear_changes(&cpu, &l, weights, range.clone(), changed, &changes, out);
+                // All inputs in one part; runs of five in two; every seventh of four cells, whose vectors are fewer and fewer.
+                let whole = vec![(0..inputs).collect::<Vec<_>>()];
+                let runs = [0, 1].map(|part| (0..inputs).filter(|i| i % 6 != 5 && i / 6 % 2 == part).collect());
+                let cells = [0, 1, 2, 3].map(|cell| (cell..inputs).step_by(4).filter(|i| i / 4 % 7 != 3).collect());
+                let some = [(whole, 1), (runs.to_vec(), 17), (cells.to_vec(), 30)];
+                for (parts, vectors) in some {
+                    let what = format!("{level} {l:?} {dtype:?}, {} parts of {vectors} vectors", parts.len());
+                    let x = numbers(4, vectors * inputs);
+                    let before = numbers(5, vectors * outputs);
+                    let in_part = |v: usize, part: usize| v >= 5 * part || v + 1 == vectors;
+                    let run = |range: std::ops::Range<usize>| {
+                        let change = |(part, inputs): (usize, &Vec<usize>)| {
+                            let of: Vec<usize> = range.clone().filter(|&v| in_part(v, part)).collect();
+                            let element = |v: usize, k: usize| x[of[v] * l.inputs + inputs[k]];
+                            let by = PackedA::new(&cpu, of.len(), inputs.len(), element);
+                            let vectors = of.iter().map(|v| v - range.start).collect();
+                            Changes { inputs: inputs.clone(), vectors, by }
+                        };
+                        let changes: Vec<Changes> = parts.iter().enumerate().map(change).collect();
+                        let mut sums = before[range.start * outputs..range.end * outputs].to_vec();
+                        linear_changes(&cpu, &l, weights, &changes, &mut sums);
                         sums
                     };
                     let sums = run(0..vectors);
-                    let want: Vec<f32> = (0..vectors * line)
+                    let want: Vec<f32> = (0..vectors * outputs)
                         .map(|at| {
-                            let (v, o) = (at / line, at % line);
-                            let product = |(k, &i): (usize, &usize)| {
-                                f64::from(w[l.index(range.start + o, i)]) * f64::from(x[v * changed.len() + k])
+                            let (v, o) = (at / outputs, at % outputs);
+                            let product = |&i: &usize| f64::from(w[l.index(o, i)]) * f64::from(x[v * inputs + i]);
+                            let of_part = |(part, inputs): (usize, &Vec<usize>)| match in_part(v, part) {
+                                true => inputs.iter().map(product).sum::<f64>(),
+                                false => 0.0,
                             };
-                            let sum: f64 = if o < count { changed.iter().enumerate().map(product).sum() } else { 0.0 };
+                            let sum: f64 = parts.iter().enumerate().map(of_part).sum();
                             (f64::from(before[at]) + sum) as f32
                         })
                         .collect();
-                    assert_close(&what, &sums, &want, changed.len() + 1);
+                    assert_close(&what, &sums, &want, inputs + 1);
                     let last = vectors - 1;
-                    assert_bits(&what, &run(last..vectors), &sums[last * line..]);
+                    assert_bits(&what, &run(last..vectors), &sums[last * outputs..]);
                 }
             }
         }

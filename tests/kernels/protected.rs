@@ -8,7 +8,7 @@ use switchback_kernels::conv_transpose2d::{self, can_be_sparse, conv_transpose2d
 use switchback_kernels::conv2d::{self, Activation, Conv2d, conv2d, conv2d_add};
 use switchback_kernels::gemm::{Matrix, MatrixMut, PackedA, gemm};
 use switchback_kernels::global_pool::{global_avg_pool, global_max_pool};
-use switchback_kernels::linear::{Linear, linear, linear_backward, linear_changes};
+use switchback_kernels::linear::{Changes, Linear, linear, linear_backward, linear_changes};
 use switchback_kernels::lrn::{Lrn, lrn, lrn_backward};
 use switchback_kernels::max_pool2d::max_pool2d;
 use switchback_kernels::pointwise::{Pointwise, Rectifier, add_assign, affine, pointwise, pointwise_in_place, rectify};
@@ -235,10 +235,10 @@ fn fully_connected_layers() {
                     let (signal, mut back) = (bench.random(4, batch * outputs), bench.junk(batch * inputs));
                     linear_backward(&bench.cpu, &layer, weights, &signal, &mut back);
                     let changed: Vec<usize> = (0..inputs).filter(|i| i % 6 != 4).collect();
-                    let changes = PackedA::new(&bench.cpu, batch, changed.len(), |n, k| x[n * inputs + changed[k]]);
+                    let by = PackedA::new(&bench.cpu, batch, changed.len(), |n, k| x[n * inputs + changed[k]]);
                     let mut sums = bench.random(5, batch * outputs);
-                    let out = MatrixMut::new(&mut sums, batch, outputs);
-                    linear_changes(&bench.cpu, &layer, weights, 0..outputs, &changed, &changes, out);
+                    let changes = [Changes { inputs: changed, vectors: (0..batch).collect(), by }];
+                    linear_changes(&bench.cpu, &layer, weights, &changes, &mut sums);
                     [y.to_vec(), back.to_vec(), sums.to_vec()].concat()
                 });
             }

@@ -1,29 +1,32 @@
 //! Linear layers by changed columns: `y = y₀ + (x − x₀)[changed] · W[:, changed]ᵀ`.
 //!
 //! ```text
-//! squares ─▶        0 . 3 . .      columns that no square changes are left out;
-//!                   . . 1 . 2      what remains is one dense product for all squares,
-//!          changed    ^   ^        whose right side is the weights where they lie, some outputs at a time
+//! squares ─▶   cell 0   0 . 3      the columns of one cell of the maps below: those that no square changes are left out,
+//!                       . . 1      and so are the squares that do not reach the cell;
+//!              cell 1   2 2 .      what remains of each is a dense product, on whose right side the weights are read
+//!              changed  ^   ^      once for all
 //! ```
 //! The sums differ from a full pass by rounding alone.
 
+use switchback_kernels::Cpu;
+use switchback_kernels::Window;
 use switchback_kernels::conv2d::Activation;
-use switchback_kernels::gemm::{MatrixMut, PackedA};
-use switchback_kernels::linear::{self, Linear, linear_changes};
-use switchback_kernels::{Cpu, Weights, Window};
+use switchback_kernels::gemm::PackedA;
+use switchback_kernels::linear::{self, Changes, linear_changes};
 
 use super::clean::Clean;
 use super::patch::{Frame, Patch, Patches, gather};
 use crate::error::Result;
+use crate::network::{Layer, NodeId};
 use crate::plan::Step;
 use crate::session::packed;
 
-/// Outputs that are computed at one time.
-const ROWS: usize = 512;
 /// Up to so many squares the layer runs as it does for whole pictures: to turn weights for so few costs more.
 const FEW: usize = 3;
 /// Numbers between two vectors: at a distance of whole pages their numbers would throw each other out of the caches.
 const GAP: usize = 16;
+/// Maps with more cells are taken as one: products would be thin.
+const MOST_CELLS: usize = 256;
 
 /// The sums of linear layer `step`, which runs without its activation, at every square.
 pub(super) fn linear(clean: &Clean<'_>, cpu: &Cpu, step: &Step, input: &Patches) -> Result<Patches> {
@@ -31,7 +34,8 @@ pub(super) fn linear(clean: &Clean<'_>, cpu: &Cpu, step: &Step, input: &Patches)
     assert!(!step.relu, "the clean run keeps the sums of linear layers");
     let layer = packed::linear(network, step.node);
     let (weights, bias) = (clean.session.packed().linear(step.node)?, clean.session.packed().bias(step.node)?);
-    let source = clean.tensor(network.node(step.node).inputs[0]);
+    let below = network.node(step.node).inputs[0];
+    let source = clean.tensor(below);
     let shape = source.shape;
 
     let squares: Vec<usize> = (0..input.patches.len()).filter(|&s| input.maps(s, shape).is_some()).collect();
@@ -48,7 +52,10 @@ pub(super) fn linear(clean: &Clean<'_>, cpu: &Cpu, step: &Step, input: &Patches)
         linear::linear(cpu, &layer, weights, bias, Activation::None, &vectors, &mut sums);
     } else if n > 0 {
         let before = &clean.tensor(step.output).data;
-        add_changes(cpu, &layer, weights, (&source.data, &vectors), (before, &mut sums));
+        cpu.threads.chunks_mut(&mut sums, layer.outputs, |_, sums| sums.copy_from_slice(before));
+        let cells = cells(clean, below);
+        let changes = changes(cpu, &source.data[..layer.inputs], &vectors, cells);
+        linear_changes(cpu, &layer, weights, &changes, &mut sums);
     }
     let mut patches = vec![Patch::NONE; input.patches.len()];
     for (at, &s) in squares.iter().enumerate() {
@@ -58,43 +65,51 @@ pub(super) fn linear(clean: &Clean<'_>, cpu: &Cpu, step: &Step, input: &Patches)
     Ok(Patches { buffers: vec![sums], patches })
 }
 
-/// The sums of every vector x: those of the clean run, `before`, and W·(x − x₀). `sums` is squares × outputs.
-fn add_changes(
-    cpu: &Cpu,
-    linear: &Linear,
-    weights: Weights<'_>,
-    (clean, vectors): (&[f32], &[f32]),
-    (before, sums): (&[f32], &mut [f32]),
-) {
-    let Linear { inputs, outputs, .. } = *linear;
-    let stride = inputs + GAP;
-    let squares = vectors.len() / stride;
-    let starts: Vec<usize> = (0..inputs).step_by(1024).collect();
-    let changed = cpu.threads.map(starts, |start| {
-        let range = start..inputs.min(start + 1024);
-        let mut changes = vec![false; range.len()];
-        for vector in vectors.chunks_exact(stride) {
-            for ((changes, new), old) in changes.iter_mut().zip(&vector[range.clone()]).zip(&clean[range.clone()]) {
-                *changes |= new.to_bits() != old.to_bits();
+/// Cells of the maps that the numbers of node `id` are: number `i` is of cell `i % cells`.
+fn cells(clean: &Clean<'_>, id: NodeId) -> usize {
+    let network = clean.network();
+    let mut at = clean.source(id);
+    while let Layer::Flatten = network.node(at).layer {
+        at = clean.source(network.node(at).inputs[0]);
+    }
+    let cells = network.node(at).shape.size().iter().product();
+    if cells <= MOST_CELLS { cells } else { 1 }
+}
+
+/// What differs between `vectors` and the `clean` one, cell by cell.
+fn changes(cpu: &Cpu, clean: &[f32], vectors: &[f32], cells: usize) -> Vec<Changes> {
+    let stride = clean.len() + GAP;
+    let differs = |a: &f32, b: &f32| a.to_bits() != b.to_bits();
+    // In which cells each vector does.
+    let reached = cpu.threads.map(vectors.chunks_exact(stride).collect(), |vector| {
+        let mut reached = vec![false; cells];
+        for (new, old) in vector.chunks(cells).zip(clean.chunks(cells)) {
+            for ((reached, new), old) in reached.iter_mut().zip(new).zip(old) {
+                *reached |= differs(new, old);
             }
         }
-        range.zip(changes).filter(|(_, changed)| *changed).map(|(i, _)| i).collect::<Vec<_>>()
+        reached
+    });
+    // Which numbers do in some vector.
+    let starts: Vec<usize> = (0..clean.len()).step_by(1024).collect();
+    let changed = cpu.threads.map(starts, |start| {
+        let range = start..clean.len().min(start + 1024);
+        let mut changed = vec![false; range.len()];
+        for vector in vectors.chunks_exact(stride) {
+            for ((changed, new), old) in changed.iter_mut().zip(&vector[range.clone()]).zip(&clean[range.clone()]) {
+                *changed |= differs(new, old);
+            }
+        }
+        changed
     });
     let changed = changed.concat();
-    let element = |s: usize, k: usize| vectors[s * stride + changed[k]] - clean[changed[k]];
-    let changes = PackedA::new(cpu, squares, changed.len(), element);
-    let line = ROWS.min(outputs) + GAP;
-    let mut block = vec![0.0; squares * line];
-    for first in (0..outputs).step_by(ROWS) {
-        let range = first..outputs.min(first + ROWS);
-        let count = range.len();
-        for row in block.chunks_exact_mut(line) {
-            row[..count].copy_from_slice(&before[range.clone()]);
-        }
-        let out = MatrixMut::strided(&mut block, [squares, count], line);
-        linear_changes(cpu, linear, weights, range.clone(), &changed, &changes, out);
-        for (to, from) in sums.chunks_exact_mut(outputs).zip(block.chunks_exact(line)) {
-            to[range.clone()].copy_from_slice(&from[..count]);
-        }
-    }
+    let part = |cell: usize| {
+        let inputs: Vec<usize> = (cell..clean.len()).step_by(cells).filter(|&i| changed[i]).collect();
+        let of: Vec<usize> = (0..reached.len()).filter(|&v| reached[v][cell]).collect();
+        let element = |v: usize, k: usize| vectors[of[v] * stride + inputs[k]] - clean[inputs[k]];
+        let by = PackedA::new(cpu, of.len(), inputs.len(), element);
+        Changes { inputs, vectors: of, by }
+    };
+    let parts = cpu.threads.map((0..cells).collect(), part);
+    parts.into_iter().filter(|part| !part.inputs.is_empty()).collect()
 }

@@ -6,6 +6,7 @@
 //!            chunk ─ …                     ┘   the weights of linear layers are read once for all that wait
 //! ```
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -99,9 +100,6 @@ impl<'a> Incremental<'a> {
     /// Takes squares as far as the cut.
     pub(super) fn push(&mut self, corners: &[[usize; 2]]) -> Result<()> {
         let threads = &self.clean.session.cpu().threads;
-        // Dealt evenly: no thread waits for the last.
-        let chunks = corners.len().div_ceil(self.chunk).next_multiple_of(threads.count());
-        let each = corners.len().div_ceil(chunks).max(1);
         let (clean, single, pools) = (&self.clean, &self.single, &self.pools);
         let lock = || pools.lock().unwrap_or_else(PoisonError::into_inner);
         let run = |corners: &[[usize; 2]]| {
@@ -112,8 +110,16 @@ impl<'a> Incremental<'a> {
             lock().push(pool);
             result
         };
-        let chunks: Vec<_> = corners.chunks(each).collect();
-        for done in threads.map(chunks, run) {
+        let chunks = shares(corners, self.chunk, threads.count());
+        let next = AtomicUsize::new(0);
+        // In this order whichever thread is free, so that the last ones are short.
+        let take = |_| {
+            let next = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&i| i < chunks.len());
+            std::iter::from_fn(next).map(|i| (i, run(chunks[i]))).collect::<Vec<_>>()
+        };
+        let mut done: Vec<_> = threads.map((0..threads.count()).collect(), take).into_iter().flatten().collect();
+        done.sort_by_key(|(i, _)| *i);
+        for (_, done) in done {
             let (carried, activity) = done.map_err(|e| e.in_model(&clean.session.model().path))?;
             self.waiting.take(carried, activity);
         }
@@ -150,6 +156,18 @@ impl<'a> Incremental<'a> {
     }
 }
 
+/// Chunks of at most `most` squares, shorter and shorter towards the end: no thread waits long for the last.
+fn shares<T>(squares: &[T], most: usize, threads: usize) -> Vec<&[T]> {
+    let (mut rest, mut shares) = (squares, Vec::new());
+    while !rest.is_empty() {
+        let share = (rest.len() / (2 * threads)).clamp((most / 4).max(1), most).min(rest.len());
+        let (now, later) = rest.split_at(share);
+        shares.push(now);
+        rest = later;
+    }
+    shares
+}
+
 impl Waiting {
     fn take(&mut self, carried: Vec<(NodeId, Patches)>, activity: Vec<f64>) {
         self.activity.extend(activity);
@@ -165,6 +183,25 @@ impl Waiting {
             let first = all.buffers.len();
             all.buffers.extend(patches.buffers);
             all.patches.extend(patches.patches.iter().map(|p| Patch { buffer: p.buffer + first, ..*p }));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shares;
+
+    #[test]
+    fn shares_are_all_and_end_short() {
+        for (count, most, threads) in [(0, 32, 2), (1, 32, 2), (49, 32, 2), (456, 32, 2), (49, 1, 3), (1000, 13, 1)] {
+            let squares: Vec<usize> = (0..count).collect();
+            let shares = shares(&squares, most, threads);
+            assert_eq!(shares.concat(), squares);
+            let lengths: Vec<usize> = shares.iter().map(|s| s.len()).collect();
+            assert!(
+                lengths.iter().all(|l| (1..=most).contains(l)) && lengths.is_sorted_by(|a, b| a >= b),
+                "{lengths:?}"
+            );
         }
     }
 }

@@ -123,54 +123,79 @@ pub(super) fn gather(clean: &Tensor, patch: Option<&Maps<'_>>, frame: Frame, out
     if height * width == 0 {
         return;
     }
-    // Columns of the frame: padding, clean, patch, clean, padding.
-    let place = |x: usize| (x as isize - frame.at[1]).clamp(0, width as isize) as usize;
-    let (left, right) = (place(0), place(w));
+    let all = Window::full([h, w]);
+    if frame == all.into() {
+        // The commonest frames of vectors: one copy.
+        match patch {
+            None => return out.copy_from_slice(&clean.data[..channels * h * w]),
+            Some(maps) if maps.layout() == Layout::contiguous(1, channels, [h, w], all) => {
+                return out.copy_from_slice(&maps.data()[..channels * h * w]);
+            }
+            Some(_) => {}
+        }
+    }
+    // Rows and columns of the frame: padding, clean, patch, clean, padding.
+    let place = |at: usize, axis: usize| (at as isize - frame.at[axis]).clamp(0, frame.size[axis] as isize) as usize;
+    let (top, bottom, left, right) = (place(0, 0), place(h, 0), place(0, 1), place(w, 1));
     let changed = patch.map_or(NOTHING, Maps::window);
-    let (from, to) = (place(changed.x0), place(changed.x1));
+    let (from, to) = (place(changed.x0, 1), place(changed.x1, 1));
+    let (first, last) = match from < to {
+        true => (place(changed.y0, 0), place(changed.y1, 0)),
+        false => (top, top),
+    };
+    if left >= right || top >= bottom {
+        return out.fill(0.0);
+    }
     let column = |at: usize| (at as isize + frame.at[1]) as usize;
     for c in 0..channels {
-        let plane = clean.channel(0, c);
-        for (i, row) in out[c * height * width..(c + 1) * height * width].chunks_exact_mut(width).enumerate() {
-            let y = i as isize + frame.at[0];
-            if y < 0 || y >= h as isize || left >= right {
-                row.fill(0.0);
-                continue;
+        let plane = &mut out[c * height * width..];
+        plane[..top * width].fill(0.0);
+        let start = (c * h + (top as isize + frame.at[0]) as usize) * w + column(left);
+        for i in top..bottom {
+            let (row, line) = (i * width, start + (i - top) * w);
+            // From left to right: what is laid may reach beyond its end, where the next thing is laid.
+            pad(plane, row, left);
+            if !(first..last).contains(&i) {
+                lay(plane, row + left, right - left, &clean.data, line);
+            } else if let Some(maps) = patch {
+                let changes =
+                    maps.layout().offset(0, c, (i as isize + frame.at[0]) as usize) + column(from) - changed.x0;
+                lay(plane, row + left, from - left, &clean.data, line);
+                lay(plane, row + from, to - from, maps.data(), changes);
+                lay(plane, row + to, right - to, &clean.data, line + to - left);
             }
-            let y = y as usize;
-            row[..left].fill(0.0);
-            row[right..].fill(0.0);
-            let line = &plane[y * w + column(left)..][..right - left];
-            copy(line, &mut row[left..right]);
-            if let Some(maps) = patch.filter(|_| (changed.y0..changed.y1).contains(&y) && from < to) {
-                let changes = &maps.row(0, c, y)[column(from) - changed.x0..][..to - from];
-                copy(changes, &mut row[from..to]);
-            }
+            pad(plane, row + right, width - right);
         }
+        plane[bottom * width..height * width].fill(0.0);
     }
 }
 
-/// `to` becomes `from`, as long as it. Rows are short: to call the system's function for each costs more than to copy it.
-fn copy(from: &[f32], to: &mut [f32]) {
-    const WIDE: usize = 8;
-    const NARROW: usize = 4;
-    match to.len() {
-        0 => {}
-        1 => to[0] = from[0],
-        2 => to.copy_from_slice(&from[..2]),
-        3 => to.copy_from_slice(&from[..3]),
-        // Whole pieces, the last of which may overlap the one before.
-        n @ NARROW..WIDE => {
-            to[..NARROW].copy_from_slice(&from[..NARROW]);
-            to[n - NARROW..].copy_from_slice(&from[n - NARROW..n]);
+/// Numbers that are copied at a time: rows are short, and to call the system's function for each costs more than it does.
+const PIECE: usize = 8;
+
+/// `to[at..at + len]` becomes `from[first..first + len]`; up to the next whole piece what follows changes too.
+#[inline(always)]
+fn lay(to: &mut [f32], at: usize, len: usize, from: &[f32], first: usize) {
+    let mut i = 0;
+    while i < len {
+        match (to.get_mut(at + i..at + i + PIECE), from.get(first + i..first + i + PIECE)) {
+            (Some(to), Some(from)) => to.copy_from_slice(from),
+            _ => return to[at + i..at + len].copy_from_slice(&from[first + i..first + len]),
         }
-        n @ WIDE..64 => {
-            for (to, from) in to.chunks_exact_mut(WIDE).zip(from.chunks_exact(WIDE)) {
-                to.copy_from_slice(from);
-            }
-            to[n - WIDE..].copy_from_slice(&from[n - WIDE..n]);
+        i += PIECE;
+    }
+}
+
+/// As [`lay`], of zeros.
+#[inline(always)]
+fn pad(to: &mut [f32], at: usize, len: usize) {
+    let mut i = 0;
+    while i < len {
+        match to.get_mut(at + i..at + i + PIECE) {
+            Some(to) => to.fill(0.0),
+            None => return to[at + i..at + len].fill(0.0),
         }
-        n => to.copy_from_slice(&from[..n]),
+        i += PIECE;
     }
 }
 

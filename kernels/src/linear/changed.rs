@@ -1,113 +1,179 @@
 //! A linear layer by what changes of its inputs, for many vectors at once: sums += changes · W[:, changed]ᵀ.
 //!
 //! ```text
-//! changes, packed: vectors × changed      weights, where they lie: outputs × inputs
-//!                                           some columns of them, turned into panels as they are needed
+//! changes of a part, packed: its vectors × its inputs      weights, where they lie: outputs × inputs
+//!   part 0   vectors 0 1 2 3   inputs a d g                  a panel of outputs at a time, turned so that the
+//!   part 1   vectors     2 3   inputs b e h                  inputs of a part follow each other: read once for all
 //! ```
+//! What changes in few vectors is multiplied for few.
 
-use std::ops::Range;
+use std::cell::Cell;
 
 use super::Linear;
 use crate::Cpu;
-use crate::gemm::{self, Columns, Epilogue, MatrixMut, Output, PackedA, Product};
-use crate::simd::Simd;
+use crate::aligned::AlignedBuf;
+use crate::gemm::{Ahead, MAX_PANEL_HEIGHT, MAX_PANEL_WIDTH, Packed, PackedA, Shape, multiply};
+use crate::simd::{Simd, SimdOp};
 use crate::view::{Dtype, Weights};
 
-/// Adds to `sums`, vectors × `outputs.len()`, what the outputs of `outputs` get from `changes`: vectors × `changed`, which
-/// names inputs in rising order.
+/// Inputs that change, and in which vectors.
+#[derive(Debug)]
+pub struct Changes {
+    /// Inputs, in rising order.
+    pub inputs: Vec<usize>,
+    /// Vectors, in rising order.
+    pub vectors: Vec<usize>,
+    /// By how much: vectors × inputs.
+    pub by: PackedA,
+}
+
+/// Adds to `sums`, vectors × outputs, what the outputs get from all `changes`.
 ///
 /// # Example
 ///
 /// ```
-/// use switchback_kernels::gemm::{MatrixMut, PackedA};
-/// use switchback_kernels::linear::{Linear, linear_changes};
+/// use switchback_kernels::gemm::PackedA;
+/// use switchback_kernels::linear::{Changes, Linear, linear_changes};
 /// use switchback_kernels::{Cpu, Dtype, Weights};
 ///
 /// let cpu = Cpu::new(1);
 /// let layer = Linear { inputs: 3, outputs: 2, transposed: true };
 /// let bytes: Vec<u8> = [1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0].iter().flat_map(|w| w.to_le_bytes()).collect();
-/// // Input 2 of the first vector has risen by 10, of the second by 100.
-/// let changes = PackedA::new(&cpu, 2, 1, |vector, _| [10.0, 100.0][vector]);
+/// // Input 2 of the second vector has risen by 10.
+/// let by = PackedA::new(&cpu, 1, 1, |_, _| 10.0);
+/// let changes = [Changes { inputs: vec![2], vectors: vec![1], by }];
 /// let mut sums = [0.5; 4];
-/// let weights = Weights::new(&bytes, Dtype::F32);
-/// linear_changes(&cpu, &layer, weights, 0..2, &[2], &changes, MatrixMut::new(&mut sums, 2, 2));
-/// assert_eq!(sums, [30.5, 60.5, 300.5, 600.5]);
+/// linear_changes(&cpu, &layer, Weights::new(&bytes, Dtype::F32), &changes, &mut sums);
+/// assert_eq!(sums, [0.5, 0.5, 30.5, 60.5]);
 /// ```
-pub fn linear_changes(
-    cpu: &Cpu,
-    linear: &Linear,
-    weights: Weights<'_>,
-    outputs: Range<usize>,
-    changed: &[usize],
-    changes: &PackedA,
-    sums: MatrixMut<'_>,
-) {
-    assert_eq!(weights.len(), linear.inputs * linear.outputs, "weights of {linear:?}");
-    assert!(outputs.end <= linear.outputs, "outputs {outputs:?} of {linear:?}");
-    assert!(changed.iter().all(|&i| i < linear.inputs), "an input beyond the last of {linear:?}");
-    let count = outputs.len();
-    let columns = Changed { linear, weights, first: outputs.start, count, changed };
-    let epilogue = Epilogue { accumulate: true, ..Epilogue::default() };
-    gemm::run(cpu, &[Product { a: changes, b: columns }], Output::matrix(sums), &epilogue);
+pub fn linear_changes(cpu: &Cpu, linear: &Linear, weights: Weights<'_>, changes: &[Changes], sums: &mut [f32]) {
+    let Linear { inputs, outputs, .. } = *linear;
+    assert_eq!(weights.len(), inputs * outputs, "weights of {linear:?}");
+    if outputs == 0 || sums.is_empty() {
+        return;
+    }
+    let vectors = sums.len() / outputs;
+    assert_eq!(sums.len(), vectors * outputs, "sums of {vectors} vectors");
+    let mut places = Vec::new();
+    for Changes { inputs: changed, vectors: of, by } in changes {
+        assert_eq!(by.level(), cpu.level, "the changes were packed for another level");
+        assert_eq!([by.rows(), by.k()], [of.len(), changed.len()], "changes (vectors, inputs)");
+        assert!(changed.iter().all(|&i| i < inputs), "an input beyond the last of {linear:?}");
+        assert!(of.iter().all(|&v| v < vectors), "a vector beyond the last of {vectors}");
+        let first = places.len();
+        places.extend(changed.iter().enumerate().map(|(k, &input)| Place { input, row: first + k }));
+    }
+    places.sort_unstable_by_key(|p| p.input);
+    let nr = Shape::at(cpu.level).nr();
+    let mut blocks = vec![0.0; outputs.div_ceil(nr) * vectors * nr];
+    cpu.threads.chunks_mut(&mut blocks, vectors * nr, |i, sums| {
+        let first = i * nr;
+        let count = nr.min(outputs - first);
+        cpu.level.dispatch(Block { linear, weights, changes, places: &places, first, count, sums });
+    });
+    cpu.threads.chunks_mut(sums, outputs, |v, sums| {
+        for (sums, block) in sums.chunks_mut(nr).zip(blocks.chunks_exact(vectors * nr)) {
+            sums.iter_mut().zip(&block[v * nr..]).for_each(|(sum, more)| *sum += more);
+        }
+    });
 }
 
-/// The changed inputs' weights: a column an output.
-struct Changed<'a> {
+/// Where the weights of an input stand in a panel.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    input: usize,
+    row: usize,
+}
+
+thread_local! {
+    /// The weights of a panel of outputs, kept from one to the next.
+    static PANEL: Cell<Option<AlignedBuf>> = const { Cell::new(None) };
+}
+
+/// A panel of outputs for all vectors.
+struct Block<'a> {
     linear: &'a Linear,
     weights: Weights<'a>,
+    changes: &'a [Changes],
+    /// By input.
+    places: &'a [Place],
+    /// Outputs.
     first: usize,
     count: usize,
-    changed: &'a [usize],
+    /// Vectors × nr, zero before.
+    sums: &'a mut [f32],
 }
 
-impl Columns for Changed<'_> {
-    fn k(&self) -> usize {
-        self.changed.len()
-    }
-
-    fn count(&self) -> usize {
-        self.count
-    }
+impl SimdOp for Block<'_> {
+    type Output = ();
 
     #[inline(always)]
-    fn pack<S: Simd>(&self, simd: S, k: Range<usize>, j: Range<usize>, width: usize, panel: &mut [f32]) {
-        let changed = &self.changed[k];
-        for first in (0..width).step_by(S::LANES) {
-            let outputs = S::LANES.min(j.len().saturating_sub(first));
-            let o = self.first + j.start + first;
-            if self.linear.transposed {
-                self.turn(simd, changed, o..o + outputs, width, &mut panel[first..]);
-                continue;
-            }
-            for (step, &i) in panel[first..].chunks_mut(width).zip(changed) {
-                let start = self.linear.index(o.min(self.linear.outputs - 1), i);
-                step[..S::LANES].fill(0.0);
-                if outputs == S::LANES {
-                    simd.store(self.load(simd, start), step);
-                } else {
-                    (0..outputs).for_each(|l| step[l] = self.weights.get(start + l));
+    fn run<S: Simd>(self, simd: S) {
+        let nr = const { Shape::of::<S>().nr() };
+        let width = self.count.div_ceil(S::LANES) * S::LANES;
+        let len = self.places.len() * width + S::LANES;
+        let mut panel = PANEL.take().filter(|p| p.len() >= len).unwrap_or_else(|| AlignedBuf::zeroed(len));
+        for first in (0..self.count).step_by(S::LANES) {
+            let outputs = S::LANES.min(self.count - first);
+            self.pack(simd, self.first + first, outputs, width, &mut panel[first..]);
+        }
+        let mut tile = [0.0; MAX_PANEL_HEIGHT * MAX_PANEL_WIDTH];
+        let mut from = 0;
+        for Changes { inputs, vectors, by } in self.changes {
+            let steps = by.steps();
+            for k in (0..steps.count()).map(|i| steps.range(i)) {
+                let b = &panel[(from + k.start) * width..];
+                for p in 0..by.panels() {
+                    let (rows, a) = (by.panel_rows(p), by.panel(&k, p));
+                    let ahead = [Ahead::stream(a, 1024, rows.len()), Ahead::nothing()];
+                    multiply(simd, [rows.len(), k.len(), width], a, b, &mut tile, false, ahead);
+                    for (&v, tile) in vectors[rows].iter().zip(tile.chunks_exact(width)) {
+                        let sums = &mut self.sums[v * nr..][..width];
+                        for j in (0..width).step_by(S::LANES) {
+                            simd.store(simd.add(simd.load(&sums[j..]), simd.load(&tile[j..])), &mut sums[j..]);
+                        }
+                    }
                 }
+            }
+            from += inputs.len();
+        }
+        PANEL.set(Some(panel));
+    }
+}
+
+impl Block<'_> {
+    /// The weights of a vector of outputs into the panel, whose rows are `width` apart.
+    #[inline(always)]
+    fn pack<S: Simd>(&self, simd: S, first: usize, outputs: usize, width: usize, panel: &mut [f32]) {
+        if self.linear.transposed {
+            return self.turn(simd, first, outputs, width, panel);
+        }
+        for &Place { input, row } in self.places {
+            let start = self.linear.index(first, input);
+            let to = &mut panel[row * width..][..S::LANES];
+            if outputs == S::LANES {
+                simd.store(self.load(simd, start), to);
+            } else {
+                to.fill(0.0);
+                (0..outputs).for_each(|l| to[l] = self.weights.get(start + l));
             }
         }
     }
-}
 
-impl Changed<'_> {
-    /// One vector of outputs of every step: rows of weights become columns.
+    /// The same where a row of weights is an output: rows become columns.
     #[inline(always)]
-    fn turn<S: Simd>(&self, simd: S, changed: &[usize], outputs: Range<usize>, width: usize, panel: &mut [f32]) {
+    fn turn<S: Simd>(&self, simd: S, first: usize, outputs: usize, width: usize, panel: &mut [f32]) {
         const LINE: usize = 16 + 8;
         /// How far ahead weights are asked for, in bytes.
         const AHEAD: usize = 512;
         let mut lines = [0.0; 16 * LINE];
         let at: [usize; 16] = std::array::from_fn(|l| l * LINE);
-        let mut k = 0;
-        while k < changed.len() {
-            let start = changed[k];
-            let most = S::LANES.min(changed.len() - k);
-            let run = (1..most).find(|&i| changed[k + i] != start + i).unwrap_or(most);
-            for (l, o) in outputs.clone().enumerate() {
-                let from = self.linear.index(o, start);
+        let mut rest = self.places;
+        while let Some(&Place { input: start, .. }) = rest.first() {
+            let most = S::LANES.min(rest.len());
+            let run = (1..most).find(|&i| rest[i].input != start + i).unwrap_or(most);
+            for l in 0..outputs {
+                let from = self.linear.index(first + l, start);
                 simd.prefetch(self.weights.bytes(), from * self.weights.dtype().size() + AHEAD);
                 if from + S::LANES <= self.weights.len() {
                     simd.store(self.load(simd, from), &mut lines[l * LINE..]);
@@ -115,13 +181,14 @@ impl Changed<'_> {
                     (0..run).for_each(|i| lines[l * LINE + i] = self.weights.get(from + i));
                 }
             }
-            for eight in (0..run).step_by(8) {
-                let columns = simd.load_columns(&lines[eight..], &at);
-                for (i, &v) in columns.iter().enumerate().take(run - eight) {
-                    simd.store(v, &mut panel[(k + eight + i) * width..]);
+            let (now, later) = rest.split_at(run);
+            for (eight, places) in now.chunks(8).enumerate() {
+                let columns = simd.load_columns(&lines[8 * eight..], &at);
+                for (place, &v) in places.iter().zip(&columns) {
+                    simd.store(v, &mut panel[place.row * width..]);
                 }
             }
-            k += run;
+            rest = later;
         }
     }
 
