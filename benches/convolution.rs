@@ -5,7 +5,7 @@ mod common;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use switchback_kernels::conv_transpose2d::{self, conv_transpose2d};
 use switchback_kernels::conv2d::{self, Activation, Conv2d, conv2d};
-use switchback_kernels::winograd::{self, Tile, winograd};
+use switchback_kernels::winograd::{self, winograd};
 use switchback_kernels::{Dtype, Geometry, Maps, MapsMut, Weights, reference};
 
 struct Case {
@@ -52,7 +52,7 @@ fn convolutions(c: &mut Criterion) {
                 });
             });
         }
-        for tile in Tile::ALL.into_iter().filter(|_| winograd::can(&conv)) {
+        for tile in winograd::tiles(&conv) {
             for (cpu_name, cpu) in common::cpus() {
                 let packed = winograd::pack(&cpu, &conv, Weights::new(&bytes, Dtype::F32), None, tile);
                 group.bench_function(BenchmarkId::new(format!("ours, Winograd {tile:?}, {cpu_name}"), name), |bench| {

@@ -212,7 +212,11 @@ impl Session {
             match network.node(step.node).layer {
                 Layer::Conv2d { weight, .. } | Layer::ConvTranspose2d { weight, .. } => {
                     let packed = self.packed.view(weight).len() * size_of::<f32>();
-                    filters += step.tile.map_or(packed, |tile| packed / 9 * tile.alpha() * tile.alpha());
+                    filters += step.tile.map_or(packed, |tile| {
+                        let conv = packed::conv(network, step.node);
+                        let taps = conv.geometry.kernel.iter().product::<usize>();
+                        packed / taps * tile.alpha(&conv).pow(2)
+                    });
                 }
                 Layer::Linear { weight, .. } if self.packed.halves(weight) => {
                     halves += self.packed.view(weight).len() * Dtype::F16.size();

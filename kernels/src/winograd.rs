@@ -1,13 +1,13 @@
-//! Convolution of 3×3, stride 1, by Winograd's minimal filtering F(m×m, 3×3): out = Aᵀ[ (G g Gᵀ) ⊙ (Bᵀ d B) ]A (Lavin & Gray 2016).
+//! Convolution of 3×3 or 5×5, stride 1, by Winograd's minimal filtering F(m×m, r×r): out = Aᵀ[ (G g Gᵀ) ⊙ (Bᵀ d B) ]A (Lavin & Gray 2016).
 //!
 //! ```text
-//! tiles of m × m outputs, each from α × α inputs, α = m + 2
+//! tiles of m × m outputs, each from α × α inputs, α = m + r − 1
 //!   V[ξ] (C × tiles) = Bᵀ d B         panels for the micro-kernel, one product for each ξ of the α² places in a tile
 //!   M[ξ] (O × tiles) = U[ξ] · V[ξ]    U[ξ] (O × C) = G g Gᵀ, packed ahead
 //!   out              = Aᵀ M A         bias and ReLU on the way
 //! ```
-//! α² multiplications instead of 9·m²: 4/9 of them for m = 2, 1/4 for m = 4, 1/5 for m = 6, at the price of the transforms and of
-//! rounding that depends on the place in a tile. Tiles are counted from the corner of the full map, so any window gives
+//! α² multiplications instead of r²·m²: for 3×3 4/9 of them with m = 2, 1/4 with m = 4, 1/5 with m = 6, for 5×5 1/6 with m = 4, at
+//! the price of the transforms and of rounding that depends on the place in a tile. Tiles are counted from the corner of the full map, so any window gives
 //! the same bits as the full map, so long as the input holds all that its tiles read.
 //!
 //! Few tiles are transformed by all threads together, who then share the rows of M; many are cut into blocks that one
@@ -31,7 +31,7 @@ use crate::view::{Maps, MapsMut, PlaneMut, Weights};
 use block::{Block, Input, Output, Whole, Work};
 pub use pieces::{Piece, SLACK, frame, winograd_pieces};
 
-/// Which F(m×m, 3×3).
+/// Which F(m×m, r×r); see [`can`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tile {
     /// m = 2: no multiplication but by ½ and ¼.
@@ -56,8 +56,8 @@ impl Tile {
     }
 
     /// Inputs along an axis.
-    pub const fn alpha(self) -> usize {
-        self.m() + 2
+    pub const fn alpha(self, conv: &Conv2d) -> usize {
+        self.m() + conv.geometry.kernel[0] - 1
     }
 }
 
@@ -71,20 +71,24 @@ pub struct PackedWinograd {
 }
 
 impl PackedWinograd {
-    /// Memory that the transformed filters take: α²/9 times the filters.
+    /// Memory that the transformed filters take: α²/r² times the filters.
     pub fn bytes(&self) -> usize {
         self.products.iter().map(PackedA::bytes).sum()
     }
 
-    /// Which F(m×m, 3×3).
+    /// Which F(m×m, r×r).
     pub fn tile(&self) -> Tile {
         self.tile
+    }
+
+    fn alpha(&self) -> usize {
+        self.tile.alpha(&self.conv)
     }
 
     /// Panics unless `cpu` can run `conv` with these filters.
     fn check(&self, cpu: &Cpu, conv: &Conv2d, bias: Option<&[f32]>) {
         self.conv.check_filters(conv);
-        assert!(can(conv), "{conv:?} is no 3×3 convolution of stride 1");
+        assert!(can(conv, self.tile), "{:?} does not run {conv:?}", self.tile);
         for product in &self.products {
             assert_eq!(product.level(), cpu.level, "the filters were packed for another level");
         }
@@ -94,35 +98,36 @@ impl PackedWinograd {
     }
 }
 
-/// Whether `conv` can run so: 3×3, stride 1, without dilation and groups.
-pub fn can(conv: &Conv2d) -> bool {
+/// Whether `conv` can run so: stride 1, without dilation and groups, 3×3 or, with m = 4, 5×5.
+pub fn can(conv: &Conv2d, tile: Tile) -> bool {
     let Geometry { kernel, stride, dilation, .. } = conv.geometry;
-    kernel == [3, 3] && stride == [1, 1] && dilation == [1, 1] && conv.groups == 1
+    let fits = kernel == [3, 3] || kernel == [5, 5] && tile == Tile::F4;
+    fits && stride == [1, 1] && dilation == [1, 1] && conv.groups == 1
 }
 
-/// Transforms and packs filters `(out_channels, in_channels, 3, 3)` for `cpu.level`; `scale` multiplies each output
+/// The tiles with which `conv` can run so, if any.
+pub fn tiles(conv: &Conv2d) -> impl Iterator<Item = Tile> {
+    Tile::ALL.into_iter().filter(|&tile| can(conv, tile))
+}
+
+/// Transforms and packs filters `(out_channels, in_channels, r, r)` for `cpu.level`; `scale` multiplies each output
 /// channel's filter. Panics unless [`can`].
 pub fn pack(cpu: &Cpu, conv: &Conv2d, weights: Weights<'_>, scale: Option<&[f32]>, tile: Tile) -> PackedWinograd {
     conv.check(weights);
-    assert!(can(conv), "{conv:?} is no 3×3 convolution of stride 1");
+    assert!(can(conv, tile), "{tile:?} does not run {conv:?}");
     if let Some(scale) = scale {
         assert_eq!(scale.len(), conv.out_channels, "one scale an output channel");
     }
-    let alpha = tile.alpha();
+    let (alpha, taps) = (tile.alpha(conv), conv.geometry.kernel[0]);
     let steps = Steps::at_most(conv.in_channels, KC);
-    let filter = |o: usize, c: usize| -> [[f64; 3]; 3] {
-        let first = (o * conv.in_channels + c) * 9;
-        let scale = f64::from(scale.map_or(1.0, |scale| scale[o]));
-        [0, 1, 2].map(|y| [0, 1, 2].map(|x| scale * f64::from(weights.get(first + 3 * y + x))))
-    };
-    let g = transform::filter(alpha);
+    let (three, five) = (transform::filter::<3>(alpha), transform::filter::<5>(alpha));
     let products = PackedA::together(cpu, conv.out_channels, steps, alpha * alpha, |o, c, u| {
-        let filter = filter(o, c);
-        for (y, u) in u.chunks_exact_mut(alpha).enumerate() {
-            let [a, b, c] = [0, 1, 2].map(|x| g[y][0] * filter[0][x] + g[y][1] * filter[1][x] + g[y][2] * filter[2][x]);
-            for (u, g) in u.iter_mut().zip(&g) {
-                *u = (a * g[0] + b * g[1] + c * g[2]) as f32;
-            }
+        let first = (o * conv.in_channels + c) * taps * taps;
+        let scale = f64::from(scale.map_or(1.0, |scale| scale[o]));
+        let weight = |i: usize| scale * f64::from(weights.get(first + i));
+        match taps {
+            3 => transform::filtered(&three, alpha, weight, u),
+            _ => transform::filtered(&five, alpha, weight, u),
         }
     });
     PackedWinograd { conv: *conv, tile, products }
@@ -164,7 +169,7 @@ thread_local! {
 ///
 /// let cpu = Cpu::new(1);
 /// let conv = Conv2d { in_channels: 1, out_channels: 1, groups: 1, geometry: Geometry::square(3, 1, 1) };
-/// assert!(winograd::can(&conv));
+/// assert!(winograd::can(&conv, Tile::F2));
 /// let filter = [0.0f32, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0];
 /// let bytes: Vec<u8> = filter.iter().flat_map(|w| w.to_le_bytes()).collect();
 /// let packed = winograd::pack(&cpu, &conv, Weights::new(&bytes, Dtype::F32), None, Tile::F2);
@@ -237,7 +242,7 @@ struct Cut {
 impl Cut {
     fn new(cpu: &Cpu, conv: &Conv2d, tile: Tile, batch: usize, [rows, columns]: [usize; 2]) -> Self {
         let caches = Caches::get();
-        let a_tile = tile.alpha() * tile.alpha() * conv.in_channels * size_of::<f32>();
+        let a_tile = tile.alpha(conv) * tile.alpha(conv) * conv.in_channels * size_of::<f32>();
         let together = 2 * caches.share / a_tile;
         let picture = rows * columns;
         // U is read once a block.

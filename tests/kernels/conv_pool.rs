@@ -28,8 +28,8 @@ fn fused_is_one_after_the_other() {
         for level in Level::available() {
             let packed = conv2d::pack(&Cpu::single(level), &conv, weights, None);
             let mut all = vec![Filters::Gemm(&packed)];
-            let tiled =
-                winograd::can(&conv).then(|| winograd::pack(&Cpu::single(level), &conv, weights, None, Tile::F4));
+            let tiled = winograd::can(&conv, Tile::F4)
+                .then(|| winograd::pack(&Cpu::single(level), &conv, weights, None, Tile::F4));
             all.extend(tiled.as_ref().map(Filters::Winograd));
             for filters in all {
                 let activation = Activation::Relu;

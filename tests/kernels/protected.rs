@@ -14,7 +14,7 @@ use switchback_kernels::max_pool2d::max_pool2d;
 use switchback_kernels::pointwise::{Pointwise, Rectifier, add_assign, affine, pointwise, pointwise_in_place, rectify};
 use switchback_kernels::softmax::{log_softmax, softmax};
 use switchback_kernels::unpool2d::unpool2d;
-use switchback_kernels::winograd::{self, Piece, SLACK, Tile, frame, winograd, winograd_pieces};
+use switchback_kernels::winograd::{self, Piece, SLACK, frame, winograd, winograd_pieces};
 use switchback_kernels::{Cpu, Dtype, Geometry, Level, Maps, MapsMut, Threads, Weights, Window};
 
 use crate::guard::{Guarded, Place};
@@ -169,18 +169,20 @@ fn convolutions_both_ways() {
 #[test]
 fn winograd_and_convolutions_under_pools() {
     let pool = Geometry::square(2, 2, 0);
-    for (ins, outs, width) in WIDTHS.map(|w| (3, 5, w)).into_iter().chain([(9, 17, 13), (16, 33, 31), (33, 8, 57)]) {
-        let conv = Conv2d { in_channels: ins, out_channels: outs, groups: 1, geometry: Geometry::square(3, 1, 1) };
+    let sizes = WIDTHS.map(|w| (3, 5, w)).into_iter().chain([(9, 17, 13), (16, 33, 31), (33, 8, 57)]);
+    for ((ins, outs, width), kernel) in sizes.flat_map(|size| [(size, 3), (size, 5)]) {
+        let geometry = Geometry::square(kernel, 1, kernel / 2);
+        let conv = Conv2d { in_channels: ins, out_channels: outs, groups: 1, geometry };
         let size = [width.div_ceil(2) + 1, width + 1];
         let pooled = pool.out_size(size, true).expect("the pool fits");
         let [large, little, least] = [(ins, size), (outs, size), (outs, pooled)].map(|(c, [h, w])| c * h * w);
-        for tile in Tile::ALL {
+        for tile in winograd::tiles(&conv) {
             everywhere(&format!("pieces by {tile:?} of {ins} → {outs} × {size:?}"), |bench| {
                 let sizes = [size, [1, 1], [3, size[1]]];
                 let (mut pieces, mut from, mut to) = (Vec::new(), 0, 0);
                 for size in sizes {
                     pieces.push(Piece { from, to, size });
-                    from += ins * frame(tile, size).iter().product::<usize>();
+                    from += ins * frame(&conv, tile, size).iter().product::<usize>();
                     to += outs * size[0] * size[1];
                 }
                 let (x, bytes) = (bench.random(1, from + SLACK), bench.bytes(2, conv.weights()));

@@ -14,8 +14,8 @@ struct Case {
     size: [usize; 2],
 }
 
-fn conv(ins: usize, outs: usize, pads: [usize; 4]) -> Conv2d {
-    let geometry = Geometry { kernel: [3; 2], stride: [1; 2], dilation: [1; 2], pads };
+fn conv(ins: usize, outs: usize, kernel: usize, pads: [usize; 4]) -> Conv2d {
+    let geometry = Geometry { kernel: [kernel; 2], stride: [1; 2], dilation: [1; 2], pads };
     Conv2d { in_channels: ins, out_channels: outs, groups: 1, geometry }
 }
 
@@ -87,8 +87,13 @@ impl Case {
 
 fn cases() -> impl Strategy<Value = Case> {
     let pads = [0usize..=2, 0usize..=2, 0usize..=2, 0usize..=2];
-    (1usize..=20, 1usize..=40, pads, 1usize..=3, [3usize..=20, 3usize..=20])
-        .prop_map(|(ins, outs, pads, batch, size)| Case { conv: conv(ins, outs, pads), batch, size })
+    let kernel = proptest::sample::select(vec![3usize, 5]);
+    (1usize..=20, 1usize..=40, kernel, pads, 1usize..=3, [0usize..=17, 0usize..=17]).prop_map(
+        |(ins, outs, kernel, pads, batch, more)| {
+            let size = more.map(|n| kernel + n);
+            Case { conv: conv(ins, outs, kernel, pads), batch, size }
+        },
+    )
 }
 
 proptest! {
@@ -96,7 +101,7 @@ proptest! {
     #[test]
     fn random_sizes(case in cases()) {
         for level in Level::available() {
-            for tile in Tile::ALL {
+            for tile in winograd::tiles(&case.conv) {
                 case.check(level, tile);
             }
         }
@@ -106,10 +111,11 @@ proptest! {
 /// Many tiles of few channels, cut into blocks; many channels of few tiles, shared by the threads; several kc blocks.
 #[test]
 fn blocks_and_shares() {
-    for (ins, outs, batch, size) in [(16, 33, 1, [131, 97]), (300, 70, 1, [7, 9]), (140, 20, 9, [14, 14])] {
-        let case = Case { conv: conv(ins, outs, [1; 4]), batch, size };
+    let sizes = [(16, 33, 1, [131, 97]), (300, 70, 1, [7, 9]), (140, 20, 9, [14, 14])];
+    for ((ins, outs, batch, size), kernel) in sizes.into_iter().flat_map(|size| [(size, 3), (size, 5)]) {
+        let case = Case { conv: conv(ins, outs, kernel, [1; 4]), batch, size };
         for level in Level::available() {
-            for tile in Tile::ALL {
+            for tile in winograd::tiles(&case.conv) {
                 case.check(level, tile);
             }
         }
@@ -118,7 +124,7 @@ fn blocks_and_shares() {
 
 #[test]
 fn scales_fold_into_the_filters() {
-    let case = Case { conv: conv(3, 5, [1; 4]), batch: 1, size: [9, 9] };
+    let case = Case { conv: conv(3, 5, 3, [1; 4]), batch: 1, size: [9, 9] };
     let (w, x) = (numbers(6, case.conv.weights()), numbers(7, 3 * 81));
     let scale = [0.5, -2.0, 0.0, 4.0, 1.0];
     let bytes = |w: &[f32]| w.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
@@ -136,7 +142,7 @@ fn scales_fold_into_the_filters() {
 #[test]
 #[should_panic(expected = "the input holds")]
 fn an_absent_cell_is_a_panic() {
-    let case = Case { conv: conv(1, 1, [1; 4]), batch: 1, size: [8, 8] };
+    let case = Case { conv: conv(1, 1, 3, [1; 4]), batch: 1, size: [8, 8] };
     let cpu = Cpu::single(Level::PORTABLE);
     let packed = winograd::pack(&cpu, &case.conv, Weights::new(&[0; 36], Dtype::F32), None, Tile::F4);
     let x = [0.0; 64];
@@ -147,10 +153,11 @@ fn an_absent_cell_is_a_panic() {
 
 /// Pieces of a map, with the padding that they meet: each the same numbers, up to rounding, as the map's own; and the same
 /// bits alone as beside others.
-fn check_pieces(level: Level, tile: Tile, [ins, outs]: [usize; 2], windows: &[Window]) {
-    let what = format!("{level} {tile:?} {ins} → {outs}, pieces {windows:?}");
+fn check_pieces(level: Level, (kernel, tile): (usize, Tile), [ins, outs]: [usize; 2], windows: &[Window]) {
+    let what = format!("{level} {tile:?} {kernel}×{kernel} {ins} → {outs}, pieces {windows:?}");
     let size = [23, 19];
-    let case = Case { conv: conv(ins, outs, [1; 4]), batch: 1, size };
+    let pad = kernel / 2;
+    let case = Case { conv: conv(ins, outs, kernel, [pad; 4]), batch: 1, size };
     let cpu = Cpu { level, threads: Threads::new(2) };
     let w = numbers(1, case.conv.weights());
     let bytes: Vec<u8> = w.iter().flat_map(|x| x.to_le_bytes()).collect();
@@ -162,9 +169,9 @@ fn check_pieces(level: Level, tile: Tile, [ins, outs]: [usize; 2], windows: &[Wi
     for window in windows {
         let size_of_it = [window.height(), window.width()];
         pieces.push(Piece { from: from.len(), to, size: size_of_it });
-        let [height, width] = frame(tile, size_of_it);
+        let [height, width] = frame(&case.conv, tile, size_of_it);
         for (c, y, column) in (0..ins).flat_map(|c| (0..height).flat_map(move |y| (0..width).map(move |x| (c, y, x)))) {
-            let (y, column) = ((window.y0 + y).wrapping_sub(1), (window.x0 + column).wrapping_sub(1));
+            let (y, column) = ((window.y0 + y).wrapping_sub(pad), (window.x0 + column).wrapping_sub(pad));
             let inside = y < size[0] && column < size[1];
             from.push(if inside { x[(c * size[0] + y) * size[1] + column] } else { 0.0 });
         }
@@ -198,7 +205,7 @@ fn pieces_of_maps() {
     // More tiles than a block has.
     let many: Vec<Window> = (0..90).map(|i| window(i % 9, i % 7, i % 9 + 7 + i % 3, i % 7 + 9)).collect();
     for level in Level::available() {
-        for tile in Tile::ALL {
+        for tile in Tile::ALL.map(|tile| (3, tile)).into_iter().chain([(5, Tile::F4)]) {
             for channels in [[1, 1], [5, 17], [140, 33]] {
                 check_pieces(level, tile, channels, &some);
             }

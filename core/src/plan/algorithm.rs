@@ -1,7 +1,7 @@
-//! Which convolutions run as Winograd's F(m×m, 3×3): a cost model, and the memory that their filters may take.
+//! Which convolutions run as Winograd's F(m×m, r×r): a cost model, and the memory that their filters may take.
 //!
 //! Costs are counted in vector multiply-adds, for one picture: what a tile size saves depends on how its tiles fill the
-//! map and the vectors, and on the transformed filters, which are α²/9 times as long and are streamed once.
+//! map and the vectors, and on the transformed filters, which are α²/r² times as long and are streamed once.
 //! Chosen once a session, for the whole map; so neither batch nor window nor threads change a bit of a result.
 
 use std::str::FromStr;
@@ -54,6 +54,7 @@ pub(crate) fn choose(model: &Model, cpu: &Cpu, algorithm: Algorithm) -> [Tiles; 
         Algorithm::Im2col => {}
         Algorithm::Winograd(tile) => {
             for (id, conv) in candidates {
+                let tile = tile.filter(|&tile| winograd::can(&conv, tile));
                 tiles[id] = Some(tile.unwrap_or_else(|| best(network, id, &conv, cpu.level).0));
             }
         }
@@ -64,8 +65,7 @@ pub(crate) fn choose(model: &Model, cpu: &Cpu, algorithm: Algorithm) -> [Tiles; 
                 .filter_map(|(id, conv)| {
                     let (tile, cost) = best(network, id, &conv, cpu.level);
                     let saved = im2col(&conv, network.node(id).shape.size(), cpu.level) - cost;
-                    let more = 4 * conv.weights() * (tile.alpha() * tile.alpha() - 9) / 9;
-                    (saved > 0.0).then_some((id, tile, saved, more))
+                    (saved > 0.0).then_some((id, tile, saved, more(&conv, tile)))
                 })
                 .collect();
             // The most saved for a byte first.
@@ -80,7 +80,7 @@ pub(crate) fn choose(model: &Model, cpu: &Cpu, algorithm: Algorithm) -> [Tiles; 
             let few = |conv: &Conv2d| conv.in_channels.min(conv.out_channels) >= 16;
             let mut together = tiles.clone();
             for (id, conv) in (0..tiles.len()).filter_map(|id| candidate(network, id).map(|conv| (id, conv))) {
-                let more = 4 * conv.weights() * 3;
+                let more = more(&conv, Tile::F4);
                 if matches!(tiles[id], None | Some(Tile::F2)) && few(&conv) && more <= room {
                     room -= more;
                     together[id] = Some(Tile::F4);
@@ -90,6 +90,12 @@ pub(crate) fn choose(model: &Model, cpu: &Cpu, algorithm: Algorithm) -> [Tiles; 
         }
     }
     [tiles.clone(), tiles]
+}
+
+/// Bytes that transformed filters take beyond plain ones.
+fn more(conv: &Conv2d, tile: Tile) -> usize {
+    let taps = conv.geometry.kernel.iter().product::<usize>();
+    4 * conv.weights() * (tile.alpha(conv).pow(2) - taps) / taps
 }
 
 /// The tile with which convolution `id` runs on the way back: where maps are large and filters few, so that transformed
@@ -108,7 +114,7 @@ pub(crate) fn back(session: &Session, id: NodeId) -> Option<Tile> {
 
 fn candidate(network: &Network, id: NodeId) -> Option<Conv2d> {
     let Layer::Conv2d { .. } = network.node(id).layer else { return None };
-    Some(packed::conv(network, id)).filter(winograd::can)
+    Some(packed::conv(network, id)).filter(|conv| winograd::tiles(conv).next().is_some())
 }
 
 /// Bytes of all weights when convolutions are packed for GEMM and linear layers lie in the file.
@@ -123,11 +129,10 @@ fn resident(model: &Model) -> usize {
 
 fn best(network: &Network, id: NodeId, conv: &Conv2d, level: Level) -> (Tile, f64) {
     let size = network.node(id).shape.size();
-    Tile::ALL
+    winograd::tiles(conv)
         .map(|tile| (tile, cost(conv, size, level, tile)))
-        .into_iter()
         .min_by(|a, b| a.1.total_cmp(&b.1))
-        .expect("three tiles")
+        .expect("a candidate has tiles")
 }
 
 /// Cost of im2col and GEMM.
@@ -145,14 +150,15 @@ fn cost(conv: &Conv2d, [h, w]: [usize; 2], level: Level, tile: Tile) -> f64 {
     let (ins, outs) = (conv.in_channels as f64, conv.out_channels as f64);
     // Filters are streamed from beyond L2 at the price of some vectors of tiles. The slower the multiply-adds, the less
     // of them the stream and the transforms are worth. What F(6) saves must pay for the most memory and rounding.
-    let (stream, efficiency, transform) = match (level.fma_rate(), tile) {
-        (1, Tile::F2) => (0.5, 0.9, 300.0),
-        (1, Tile::F4) => (0.5, 0.9, 700.0),
-        (1, Tile::F6) => (0.5, 0.85, 1100.0),
-        (_, Tile::F2) => (1.5, 0.8, 300.0),
-        (_, Tile::F4) => (1.5, 0.8, 800.0),
-        (_, Tile::F6) => (1.5, 0.8, 1600.0),
+    let alpha = tile.alpha(conv);
+    let (stream, efficiency, transform) = match (level.fma_rate(), alpha) {
+        (1, 4) => (0.5, 0.9, 300.0),
+        (1, 6) => (0.5, 0.9, 700.0),
+        (1, _) => (0.5, 0.85, 1100.0),
+        (_, 4) => (1.5, 0.8, 300.0),
+        (_, 6) => (1.5, 0.8, 800.0),
+        (_, _) => (1.5, 0.8, 1600.0),
     };
-    let products = (tile.alpha() * tile.alpha()) as f64 * ins * outs * (vectors + stream) / efficiency;
+    let products = (alpha * alpha) as f64 * ins * outs * (vectors + stream) / efficiency;
     products + transform * vectors * (ins + outs)
 }

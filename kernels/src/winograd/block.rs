@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use super::layout::{GAP, Layout, Part};
 use super::transform::{self, MAX_ALPHA};
-use super::{PackedWinograd, V};
+use super::{PackedWinograd, Tile, V};
 use crate::aligned::AlignedBuf;
 use crate::caches::Caches;
 use crate::conv2d::Activation;
@@ -55,13 +55,14 @@ impl Block {
     }
 }
 
-/// Calls a function that is generic over α with the α of a tile.
+/// Calls a function that is generic over α and m with those of a tile.
 macro_rules! with_alpha {
     ($work:expr, $f:ident($($arg:expr),*)) => {
-        match $work.packed.tile.alpha() {
-            4 => $f::<_, 4>($($arg),*),
-            6 => $f::<_, 6>($($arg),*),
-            _ => $f::<_, 8>($($arg),*),
+        match ($work.packed.alpha(), $work.packed.tile) {
+            (4, _) => $f::<_, 4, 2>($($arg),*),
+            (6, _) => $f::<_, 6, 4>($($arg),*),
+            (_, Tile::F4) => $f::<_, 8, 4>($($arg),*),
+            _ => $f::<_, 8, 6>($($arg),*),
         }
     };
 }
@@ -133,7 +134,7 @@ impl SimdOp for Whole<'_> {
 
 /// V of `part`: Bᵀ d B of its tiles in each of its channels.
 #[inline(always)]
-fn transform_input<S: Simd, const A: usize>(
+fn transform_input<S: Simd, const A: usize, const N: usize>(
     simd: S,
     work: &Work<'_>,
     block: &Block,
@@ -141,7 +142,7 @@ fn transform_input<S: Simd, const A: usize>(
     part: Part,
     v: &mut [f32],
 ) {
-    let m = A - 2;
+    let m = N;
     let [image, channel, row] = work.copy.strides;
     let (width, stride) = (layout.width(part.panel), layout.stride(part));
     let first = part.panel * layout.shape().nr();
@@ -284,7 +285,7 @@ fn find_runs(work: &Work<'_>, block: &Block, channels: usize, tiles: Range<usize
 
 /// M = U·V and out = Aᵀ M A for the rows of `panels`.
 #[inline(always)]
-fn finish<S: Simd, const A: usize>(
+fn finish<S: Simd, const A: usize, const N: usize>(
     simd: S,
     work: &Work<'_>,
     block: &Block,
@@ -293,7 +294,7 @@ fn finish<S: Simd, const A: usize>(
     v: &[f32],
     planes: &mut [PlaneMut<'_>],
 ) {
-    let m = A - 2;
+    let m = N;
     let u = &work.packed.products;
     let first = u[0].panel_rows(panels.start).start;
     let height = u[0].panel_rows(panels.end - 1).end - first;
@@ -355,7 +356,7 @@ fn finish<S: Simd, const A: usize>(
                         let from = &products[place(panel, o) + j..];
                         let bias = work.bias.map_or(0.0, |bias| bias[o]);
                         let relu = work.activation == Activation::Relu;
-                        transform_sums::<S, A>(simd, (bias, relu), from, stride, &mut half, &mut cells);
+                        transform_sums::<S, A, N>(simd, (bias, relu), from, stride, &mut half, &mut cells);
                         scatter(&cells, S::LANES * m, runs, planes);
                     }
                 }
@@ -377,7 +378,7 @@ pub(super) const CELLS: usize = 16 * (MAX_ALPHA - 2) * (MAX_ALPHA - 2);
 
 /// Aᵀ M A of a vector of tiles, then the bias and, where it is asked for, max(x, 0); `M[ξ]` lies at `from[ξ · stride]`.
 #[inline(always)]
-pub(super) fn transform_sums<S: Simd, const A: usize>(
+pub(super) fn transform_sums<S: Simd, const A: usize, const N: usize>(
     simd: S,
     (bias, relu): (f32, bool),
     from: &[f32],
@@ -385,14 +386,14 @@ pub(super) fn transform_sums<S: Simd, const A: usize>(
     half: &mut [f32; HALF],
     cells: &mut [f32; CELLS],
 ) {
-    let m = A - 2;
+    let m = N;
     let zero = simd.splat(0.0);
     for x in 0..A {
         let mut column = [zero; 8];
         for y in 0..A {
             column[y] = simd.load(&from[(y * A + x) * stride..]);
         }
-        let column = transform::output::<S, A>(simd, column);
+        let column = transform::output::<S, A, N>(simd, column);
         for y in 0..m {
             simd.store(column[y], &mut half[(y * A + x) * S::LANES..]);
         }
@@ -403,7 +404,7 @@ pub(super) fn transform_sums<S: Simd, const A: usize>(
         for x in 0..A {
             row[x] = simd.load(&half[(y * A + x) * S::LANES..]);
         }
-        let mut row = transform::output::<S, A>(simd, row);
+        let mut row = transform::output::<S, A, N>(simd, row);
         for x in 0..m {
             row[x] = simd.add(row[x], bias);
             if relu {
@@ -411,9 +412,9 @@ pub(super) fn transform_sums<S: Simd, const A: usize>(
             }
         }
         let to = &mut cells[y * S::LANES * m..];
-        match A {
-            4 => simd.store_columns::<2>(row, to, m),
-            6 => simd.store_columns::<4>(row, to, m),
+        match N {
+            2 => simd.store_columns::<2>(row, to, m),
+            4 => simd.store_columns::<4>(row, to, m),
             _ => simd.store_columns::<6>(row, to, m),
         }
     }

@@ -35,8 +35,8 @@ impl Piece {
 }
 
 /// Height and width of what a piece of `size` outputs reads: all that its tiles do.
-pub fn frame(tile: Tile, size: [usize; 2]) -> [usize; 2] {
-    size.map(|n| n.next_multiple_of(tile.m()) + 2)
+pub fn frame(conv: &Conv2d, tile: Tile, size: [usize; 2]) -> [usize; 2] {
+    size.map(|n| n.next_multiple_of(tile.m()) + conv.geometry.kernel[0] - 1)
 }
 
 /// Numbers that must follow the last frame of `from`, whatever they are.
@@ -75,7 +75,7 @@ pub fn winograd_pieces(
     packed.check(cpu, conv, bias);
     for piece in pieces {
         let cells = |[h, w]: [usize; 2]| h * w;
-        let end = piece.from + conv.in_channels * cells(frame(packed.tile, piece.size)) + SLACK;
+        let end = piece.from + conv.in_channels * cells(frame(conv, packed.tile, piece.size)) + SLACK;
         assert!(end <= from.len(), "{piece:?} reads as far as {end} of {}", from.len());
     }
     let m = packed.tile.m();
@@ -97,7 +97,7 @@ pub fn winograd_pieces(
 
 /// Tiles of a block: as many as the last cache has room for.
 fn block_tiles(cpu: &Cpu, conv: &Conv2d, tile: Tile) -> usize {
-    let bytes = tile.alpha() * tile.alpha() * conv.in_channels.max(1) * size_of::<f32>();
+    let bytes = tile.alpha(conv) * tile.alpha(conv) * conv.in_channels.max(1) * size_of::<f32>();
     let nr = Shape::at(cpu.level).nr();
     (2 * Caches::get().share / bytes).clamp(2 * nr, 512) / nr * nr
 }
@@ -161,10 +161,11 @@ impl SimdOp for Pieces<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        match self.packed.tile {
-            Tile::F2 => self.run_at::<S, 4>(simd),
-            Tile::F4 => self.run_at::<S, 6>(simd),
-            Tile::F6 => self.run_at::<S, 8>(simd),
+        match (self.packed.alpha(), self.packed.tile) {
+            (4, _) => self.run_at::<S, 4, 2>(simd),
+            (6, _) => self.run_at::<S, 6, 4>(simd),
+            (_, Tile::F4) => self.run_at::<S, 8, 4>(simd),
+            _ => self.run_at::<S, 8, 6>(simd),
         }
     }
 }
@@ -174,7 +175,7 @@ impl Pieces<'_> {
         let mut places = Vec::with_capacity(self.tiles);
         for piece in self.pieces {
             let [height, width] = piece.size;
-            let [rows, line] = frame(self.packed.tile, piece.size);
+            let [rows, line] = frame(&self.packed.conv, self.packed.tile, piece.size);
             for (y, x) in (0..height).step_by(m).flat_map(|y| (0..width).step_by(m).map(move |x| (y, x))) {
                 places.push(Place {
                     from: piece.from + y * line + x,
@@ -191,18 +192,18 @@ impl Pieces<'_> {
     }
 
     #[inline(always)]
-    fn run_at<S: Simd, const A: usize>(&mut self, simd: S) {
+    fn run_at<S: Simd, const A: usize, const N: usize>(&mut self, simd: S) {
         let packed = self.packed;
         let shape = const { Shape::of::<S>() };
         let layout = Layout::new(self.tiles, shape, packed);
-        let places = self.places(A - 2);
+        let places = self.places(N);
         let mut v = V.take().filter(|v| v.len() >= layout.len()).unwrap_or_else(|| AlignedBuf::zeroed(layout.len()));
         for part in layout.all() {
             let start = layout.start(part);
             let v = &mut v[start..start + layout.xis() * layout.stride(part)];
             self.transform_input::<S, A>(simd, &layout, part, &places, v);
         }
-        self.finish::<S, A>(simd, &layout, &places, &v);
+        self.finish::<S, A, N>(simd, &layout, &places, &v);
         V.set(Some(v));
     }
 
@@ -240,7 +241,13 @@ impl Pieces<'_> {
 
     /// M = U·V and out = Aᵀ M A.
     #[inline(always)]
-    fn finish<S: Simd, const A: usize>(&mut self, simd: S, layout: &Layout, places: &[Place], v: &[f32]) {
+    fn finish<S: Simd, const A: usize, const N: usize>(
+        &mut self,
+        simd: S,
+        layout: &Layout,
+        places: &[Place],
+        v: &[f32],
+    ) {
         let u = &self.packed.products;
         let panels = 0..u[0].panels();
         let (nr, mr) = (layout.shape().nr(), layout.shape().mr);
@@ -303,13 +310,8 @@ impl Pieces<'_> {
                             let from = &products[place(panel, o) + j..];
                             let bias = self.bias.map_or(0.0, |bias| bias[o]);
                             let relu = self.activation == Activation::Relu;
-                            transform_sums::<S, A>(simd, (bias, relu), from, stride, &mut half, &mut cells);
-                            self.scatter::<A>(
-                                &cells,
-                                S::LANES * (A - 2),
-                                o,
-                                &places[t..(t + S::LANES).min(places.len())],
-                            );
+                            transform_sums::<S, A, N>(simd, (bias, relu), from, stride, &mut half, &mut cells);
+                            self.scatter::<N>(&cells, S::LANES * N, o, &places[t..(t + S::LANES).min(places.len())]);
                         }
                     }
                 }
@@ -320,15 +322,14 @@ impl Pieces<'_> {
 
     /// The results of a vector of tiles in channel `o`, rows of `line` cells, into their places.
     #[inline(always)]
-    fn scatter<const A: usize>(&mut self, cells: &[f32; CELLS], line: usize, o: usize, places: &[Place]) {
-        let m = A - 2;
+    fn scatter<const N: usize>(&mut self, cells: &[f32; CELLS], line: usize, o: usize, places: &[Place]) {
         for (t, place) in places.iter().enumerate() {
             let to = &mut self.to[place.to + o * place.map..];
             let [height, width] = place.size;
             for y in 0..height {
-                let (to, cells) = (&mut to[y * place.row..], &cells[y * line + t * m..]);
-                if width == m {
-                    to[..m].copy_from_slice(&cells[..m]);
+                let (to, cells) = (&mut to[y * place.row..], &cells[y * line + t * N..]);
+                if width == N {
+                    to[..N].copy_from_slice(&cells[..N]);
                 } else {
                     to.iter_mut().zip(&cells[..width]).for_each(|(to, cell)| *to = *cell);
                 }

@@ -1,11 +1,12 @@
-//! The three transforms of F(m×m, 3×3) along one axis, over vectors: Bᵀd of an input, Gg of a filter, Aᵀy of a result.
+//! The three transforms of F(m×m, r×r) along one axis, over vectors: Bᵀd of an input, Gg of a filter, Aᵀy of a result.
 //!
-//! The interpolation points are 0, ±1, (±2, (±½,)) ∞ for m = 2, 4, 6 (Lavin & Gray 2016, §4; the rows for ±½ are scaled so
-//! that Aᵀ holds powers of two only). Arrays have eight entries; those beyond m + 2 (or m) are zero.
+//! The interpolation points are 0, ±1, (±2, (±½,)) ∞ for α = m + r − 1 = 4, 6, 8 (Lavin & Gray 2016, §4; the rows for ±½ are
+//! scaled so that Aᵀ holds powers of two only). Bᵀ depends on the points alone: r = 3 with m = 6 and r = 5 with m = 4 share
+//! theirs. Arrays have eight entries; those beyond α (or m) are zero.
 
 use crate::simd::Simd;
 
-/// Largest m + 2.
+/// Largest α.
 pub(super) const MAX_ALPHA: usize = 8;
 
 /// Bᵀd: `ALPHA` input cells of a line.
@@ -54,22 +55,31 @@ pub(super) fn input<S: Simd, const ALPHA: usize>(s: S, d: [S::F32; 8]) -> [S::F3
     r
 }
 
-/// Aᵀy: what `ALPHA` products make of `ALPHA` − 2 cells of a line.
+/// Aᵀy: what `ALPHA` products make of `M` cells of a line.
 #[inline(always)]
-pub(super) fn output<S: Simd, const ALPHA: usize>(s: S, y: [S::F32; 8]) -> [S::F32; 8] {
+pub(super) fn output<S: Simd, const ALPHA: usize, const M: usize>(s: S, y: [S::F32; 8]) -> [S::F32; 8] {
     let mut r = [s.splat(0.0); 8];
     let (a, b) = (s.add(y[1], y[2]), s.sub(y[1], y[2]));
-    match ALPHA {
-        4 => {
+    match (ALPHA, M) {
+        (4, _) => {
             r[0] = s.add(y[0], a);
             r[1] = s.sub(b, y[3]);
         }
-        6 => {
+        (6, _) => {
             let (c, d) = (s.add(y[3], y[4]), s.sub(y[3], y[4]));
             r[0] = s.add(s.add(y[0], a), c);
             r[1] = s.fma(s.splat(2.0), d, b);
             r[2] = s.fma(s.splat(4.0), c, a);
             r[3] = s.add(s.fma(s.splat(8.0), d, b), y[5]);
+        }
+        (_, 4) => {
+            let (c, d) = (s.add(y[3], y[4]), s.sub(y[3], y[4]));
+            let (e, f) = (s.add(y[5], y[6]), s.sub(y[5], y[6]));
+            let (two, four, eight) = (s.splat(2.0), s.splat(4.0), s.splat(8.0));
+            r[0] = s.fma(eight, e, s.add(s.add(y[0], a), c));
+            r[1] = s.fma(four, f, s.fma(two, d, b));
+            r[2] = s.fma(two, e, s.fma(four, c, a));
+            r[3] = s.add(s.fma(eight, d, b), s.add(f, y[7]));
         }
         _ => {
             let (c, d) = (s.add(y[3], y[4]), s.sub(y[3], y[4]));
@@ -87,29 +97,36 @@ pub(super) fn output<S: Simd, const ALPHA: usize>(s: S, y: [S::F32; 8]) -> [S::F
     r
 }
 
-/// The rows of G.
-pub(super) fn filter(alpha: usize) -> [[f64; 3]; MAX_ALPHA] {
-    let mut g = [[0.0; 3]; MAX_ALPHA];
-    match alpha {
-        4 => g[..4].copy_from_slice(&[[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]]),
-        6 => {
-            let (a, b) = (-1.0 / 6.0, [1.0 / 24.0, 1.0 / 12.0, 1.0 / 6.0]);
-            g[..6].copy_from_slice(&[[0.25, 0.0, 0.0], [a, a, a], [a, -a, a], b, [b[0], -b[1], b[2]], [0.0, 0.0, 1.0]]);
-        }
-        _ => {
-            let (a, b) = (-2.0 / 9.0, [1.0 / 90.0, 1.0 / 45.0, 2.0 / 45.0]);
-            let c = [1.0 / 45.0, 1.0 / 90.0, 1.0 / 180.0];
-            g = [
-                [1.0, 0.0, 0.0],
-                [a, a, a],
-                [a, -a, a],
-                b,
-                [b[0], -b[1], b[2]],
-                c,
-                [c[0], -c[1], c[2]],
-                [0.0, 0.0, 1.0],
-            ];
+/// The rows of G for filters of `TAPS` along an axis: the powers of a point times its scale; for ∞ the last power alone.
+pub(super) fn filter<const TAPS: usize>(alpha: usize) -> [[f64; TAPS]; MAX_ALPHA] {
+    let scales: [f64; 4] = match alpha {
+        4 => [1.0, 1.0 / 2.0, 0.0, 0.0],
+        6 => [1.0 / 4.0, -1.0 / 6.0, 1.0 / 24.0, 0.0],
+        // Aᵀ has the rest of the scale of ±½: 2⁵ for m = 6, 2³ for m = 4.
+        _ => [1.0, -2.0 / 9.0, 1.0 / 90.0, f64::from(1 << (TAPS - 3)) / 45.0],
+    };
+    let mut g = [[0.0; TAPS]; MAX_ALPHA];
+    for (i, row) in g.iter_mut().enumerate().take(alpha - 1) {
+        let (point, scale) = ([0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5][i], scales[i.div_ceil(2)]);
+        *row = std::array::from_fn(|tap| scale * f64::powi(point, tap as i32));
+    }
+    g[alpha - 1][TAPS - 1] = 1.0;
+    g
+}
+
+/// G g Gᵀ of one filter into `u`, α × α.
+#[inline(always)]
+pub(super) fn filtered<const TAPS: usize>(
+    g: &[[f64; TAPS]; MAX_ALPHA],
+    alpha: usize,
+    weight: impl Fn(usize) -> f64,
+    u: &mut [f32],
+) {
+    let filter: [[f64; TAPS]; TAPS] = std::array::from_fn(|y| std::array::from_fn(|x| weight(y * TAPS + x)));
+    for (u, row) in u.chunks_exact_mut(alpha).zip(g) {
+        let line: [f64; TAPS] = std::array::from_fn(|x| (0..TAPS).map(|y| row[y] * filter[y][x]).sum());
+        for (u, row) in u.iter_mut().zip(g) {
+            *u = line.iter().zip(row).map(|(a, b)| a * b).sum::<f64>() as f32;
         }
     }
-    g
 }

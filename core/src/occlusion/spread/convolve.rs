@@ -106,7 +106,7 @@ impl Spread<'_> {
                 continue;
             }
             let out = [window.height(), window.width()];
-            let size = winograd::frame(filters.tile(), out);
+            let size = winograd::frame(&conv, filters.tile(), out);
             let at = [window.y0 as isize - pads[0] as isize, window.x0 as isize - pads[1] as isize];
             pieces.push(Piece { from, to, size: out });
             frames.push((s, Frame { at, size }));
