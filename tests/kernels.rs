@@ -17,6 +17,8 @@ mod maps;
 mod normalisation;
 #[path = "kernels/numbers.rs"]
 mod numbers;
+#[path = "kernels/overlay.rs"]
+mod overlay;
 #[path = "kernels/pointwise.rs"]
 mod pointwise;
 #[path = "kernels/pooling.rs"]

@@ -13,6 +13,7 @@
 //! | [`lrn`] | local response normalisation across channels, and its Jacobian |
 //! | [`linear`] | fully connected layers straight from (possibly unaligned, possibly half) weights |
 //! | [`half`] | f32 weights to f16 |
+//! | [`overlay`] | a rectangle of maps with padding, some of its cells replaced |
 //! | [`pointwise`], [`softmax`] | ReLU, leaky ReLU, clip, affine, add, concat; softmax and its logarithm |
 //! | [`peak`] | multiply-adds and reads that show what the machine can do at most |
 //! | [`mod@reference`] | the naive loop of every kernel: the oracle of tests and benches |
@@ -42,6 +43,7 @@ mod im2col;
 pub mod linear;
 pub mod lrn;
 pub mod max_pool2d;
+pub mod overlay;
 mod padded;
 pub mod par;
 pub mod peak;

@@ -11,6 +11,7 @@ use switchback_kernels::global_pool::{global_avg_pool, global_max_pool};
 use switchback_kernels::linear::{Changes, Linear, linear, linear_backward, linear_changes};
 use switchback_kernels::lrn::{Lrn, lrn, lrn_backward};
 use switchback_kernels::max_pool2d::max_pool2d;
+use switchback_kernels::overlay::{Frame, overlay};
 use switchback_kernels::pointwise::{Pointwise, Rectifier, add_assign, affine, pointwise, pointwise_in_place, rectify};
 use switchback_kernels::softmax::{log_softmax, softmax};
 use switchback_kernels::unpool2d::unpool2d;
@@ -244,6 +245,24 @@ fn fully_connected_layers() {
                     [y.to_vec(), back.to_vec(), sums.to_vec()].concat()
                 });
             }
+        }
+    }
+}
+
+#[test]
+fn frames_of_maps() {
+    for width in WIDTHS {
+        let size = [width.div_ceil(2) + 1, width];
+        let cells = size[0] * size[1];
+        for frame in [Frame { at: [0, 0], size }, Frame { at: [-1, -2], size: [size[0] + 3, size[1] + 3] }] {
+            everywhere(&format!("{frame:?} of {size:?}"), |bench| {
+                let (below, above) = (bench.random(1, 3 * cells), bench.random(2, 3 * (size[0] - 1)));
+                let window = Window { y0: 1, x0: width / 2, y1: size[0], x1: width / 2 + 1 };
+                let maps = [Maps::new(&below, 1, 3, size), Maps::windowed(&above, 1, 3, size, window)];
+                let mut out = bench.junk(3 * frame.size[0] * frame.size[1]);
+                overlay(&bench.cpu, maps[0], Some(maps[1]), frame, &mut out);
+                out.to_vec()
+            });
         }
     }
 }

@@ -13,9 +13,10 @@ use switchback_kernels::Window;
 use switchback_kernels::conv2d::Activation;
 use switchback_kernels::gemm::PackedA;
 use switchback_kernels::linear::{self, Changes, linear_changes};
+use switchback_kernels::overlay::{Frame, overlay};
 
 use super::clean::Clean;
-use super::patch::{Frame, Patch, Patches, gather};
+use super::patch::{Patch, Patches};
 use crate::error::Result;
 use crate::network::{Layer, NodeId};
 use crate::plan::Step;
@@ -44,7 +45,7 @@ pub(super) fn linear(clean: &Clean<'_>, cpu: &Cpu, step: &Step, input: &Patches)
     let mut vectors = vec![0.0; n * stride];
     cpu.threads.chunks_mut(&mut vectors, stride, |i, vector| {
         let frame = Frame::from(Window::full(shape.size()));
-        gather(source, input.maps(squares[i], shape).as_ref(), frame, &mut vector[..layer.inputs]);
+        overlay(cpu, source.maps(), input.maps(squares[i], shape), frame, &mut vector[..layer.inputs]);
     });
     let mut sums = vec![0.0; n * layer.outputs];
     if (1..=FEW).contains(&n) {

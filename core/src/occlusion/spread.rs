@@ -16,11 +16,12 @@ mod convolve;
 
 use std::time::Instant;
 
+use switchback_kernels::overlay::{Frame, overlay};
 use switchback_kernels::pointwise::{Pointwise, add_assign, affine, pointwise};
 use switchback_kernels::{Cpu, Maps, MapsMut, Window, avg_pool2d, conv_transpose2d, global_pool, lrn, max_pool2d};
 
 use super::clean::Clean;
-use super::patch::{Frame, NOTHING, Patch, Patches, gather};
+use super::patch::{NOTHING, Patch, Patches};
 use crate::error::Result;
 use crate::forward::normalise;
 use crate::network::{Layer, NodeId};
@@ -103,7 +104,7 @@ impl<'a> Spread<'a> {
                 };
                 let window = maps.window();
                 let mut data = vec![0.0; shape.c * window.area()];
-                gather(self.clean.tensor(id), Some(&maps), window.into(), &mut data);
+                overlay(self.cpu, self.clean.tensor(id).maps(), Some(maps), window.into(), &mut data);
                 carried.patches.push(Patch { buffer: carried.buffers.len(), offset: 0, held: window, window });
                 carried.buffers.push(data);
             }
@@ -157,7 +158,7 @@ impl<'a> Spread<'a> {
     }
 
     fn gather(&self, id: NodeId, s: usize, frame: Frame, out: &mut [f32]) {
-        gather(self.clean.tensor(id), self.patch(id, s).as_ref(), frame, out);
+        overlay(self.cpu, self.clean.tensor(id).maps(), self.patch(id, s), frame, out);
     }
 
     fn whole(&self, id: NodeId, s: usize, out: &mut [f32]) {
@@ -348,9 +349,15 @@ pub(super) fn changes(layer: &Layer, window: Window, shape: Shape) -> Window {
 fn difference(patch: &Maps<'_>, clean: &Tensor, c: usize) -> f64 {
     let w = patch.window();
     let clean = clean.maps();
-    let row = |y: usize| {
-        let pairs = patch.row(0, c, y).iter().zip(&clean.row(0, c, y)[w.x0..w.x1]);
-        pairs.map(|(new, old)| f64::from(*new) - f64::from(*old)).sum::<f64>()
-    };
-    (w.y0..w.y1).map(row).sum()
+    // Chains side by side: one alone waits for each of its sums.
+    let mut sums = [0.0; 8];
+    for y in w.y0..w.y1 {
+        let (new, old) = (patch.row(0, c, y), &clean.row(0, c, y)[w.x0..w.x1]);
+        for (new, old) in new.chunks(sums.len()).zip(old.chunks(sums.len())) {
+            for ((sum, new), old) in sums.iter_mut().zip(new).zip(old) {
+                *sum += f64::from(*new) - f64::from(*old);
+            }
+        }
+    }
+    sums.iter().sum()
 }

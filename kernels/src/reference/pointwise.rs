@@ -1,6 +1,8 @@
 //! Naive rules of the kernels that look at one number, or one group of numbers, at a time.
 
+use crate::geometry::Window;
 use crate::pointwise::{Pointwise, Rectifier};
+use crate::view::Maps;
 
 /// What [`crate::pointwise::pointwise`] makes of one number.
 pub fn pointwise(f: Pointwise, x: f32) -> f32 {
@@ -42,6 +44,17 @@ pub fn rectify(rule: &Rectifier, forward: f32, signal: f32) -> f32 {
         0.0
     } else {
         kept * rule.slope
+    }
+}
+
+/// What [`crate::overlay::overlay`] puts at row `y`, column `x` of channel `c` of the map, which may lie beyond it.
+pub fn overlay(below: &Maps<'_>, above: Option<&Maps<'_>>, c: usize, [y, x]: [isize; 2]) -> f32 {
+    let inside = |w: Window| (w.y0 as isize..w.y1 as isize).contains(&y) && (w.x0 as isize..w.x1 as isize).contains(&x);
+    let cell = |maps: &Maps<'_>| maps.row(0, c, y as usize)[x as usize - maps.window().x0];
+    match above.filter(|above| inside(above.window())) {
+        Some(above) => cell(above),
+        None if inside(below.window()) => cell(below),
+        None => 0.0,
     }
 }
 

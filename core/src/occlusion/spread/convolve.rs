@@ -7,6 +7,7 @@
 
 use switchback_kernels::conv_pool2d::Filters;
 use switchback_kernels::conv2d::{Activation, Conv2d, conv2d, conv2d_add};
+use switchback_kernels::overlay::Frame;
 use switchback_kernels::view::Layout;
 use switchback_kernels::winograd::{self, PackedWinograd, Piece, winograd_pieces};
 use switchback_kernels::{Geometry, Maps, MapsMut, Window};
@@ -14,7 +15,7 @@ use switchback_kernels::{Geometry, Maps, MapsMut, Window};
 use super::{Spread, changes};
 use crate::error::Result;
 use crate::network::NodeId;
-use crate::occlusion::patch::{Frame, Patch, Patches};
+use crate::occlusion::patch::{Patch, Patches};
 use crate::plan::Step;
 use crate::session::packed;
 
