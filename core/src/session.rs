@@ -64,6 +64,9 @@ impl MemoryUse {
     }
 }
 
+/// Numbers in buffers that wait for the next walk: 32 MiB.
+const KEPT: usize = (32 << 20) / size_of::<f32>();
+
 /// A model ready to run. Shared freely between threads.
 pub struct Session {
     model: Arc<Model>,
@@ -185,13 +188,24 @@ impl Session {
 
     /// `f` with buffers that earlier walks left, of which no more than 32 MiB wait for the next.
     pub(crate) fn with_pool<R>(&self, f: impl FnOnce(&mut Pool) -> R) -> R {
-        const KEPT: usize = (32 << 20) / size_of::<f32>();
         let lock = || self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         let mut pool = lock().pop().unwrap_or_default();
         let result = f(&mut pool);
         pool.trim(KEPT);
         lock().push(pool);
         result
+    }
+
+    /// Such buffers for a run of many walks: they go back by [`Session::give_pools`].
+    pub(crate) fn take_pools(&self) -> Vec<Pool> {
+        std::mem::take(&mut self.pools.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// No more of them waits for the next than [`Session::with_pool`] leaves.
+    pub(crate) fn give_pools(&self, mut pools: Vec<Pool>) {
+        let each = KEPT / pools.len().max(1);
+        pools.iter_mut().for_each(|pool| pool.trim(each));
+        self.pools.lock().unwrap_or_else(PoisonError::into_inner).append(&mut pools);
     }
 
     /// Estimate of the bytes that running `batch` pictures as far as `keep` asks takes beside the model file and the
@@ -212,11 +226,9 @@ impl Session {
             match network.node(step.node).layer {
                 Layer::Conv2d { weight, .. } | Layer::ConvTranspose2d { weight, .. } => {
                     let packed = self.packed.view(weight).len() * size_of::<f32>();
-                    filters += step.tile.map_or(packed, |tile| {
-                        let conv = packed::conv(network, step.node);
-                        let taps = conv.geometry.kernel.iter().product::<usize>();
-                        packed / taps * tile.alpha(&conv).pow(2)
-                    });
+                    let transformed =
+                        |tile| switchback_kernels::winograd::bytes(&packed::conv(network, step.node), tile);
+                    filters += step.tile.map_or(packed, transformed);
                 }
                 Layer::Linear { weight, .. } if self.packed.halves(weight) => {
                     halves += self.packed.view(weight).len() * Dtype::F16.size();

@@ -1,4 +1,4 @@
-//! Convolution of 3×3 or 5×5, stride 1, by Winograd's minimal filtering F(m×m, r×r): out = Aᵀ[ (G g Gᵀ) ⊙ (Bᵀ d B) ]A (Lavin & Gray 2016).
+//! Convolution of 3×3 or 5×5 by Winograd's minimal filtering F(m×m, r×r): out = Aᵀ[ (G g Gᵀ) ⊙ (Bᵀ d B) ]A (Lavin & Gray 2016).
 //!
 //! ```text
 //! tiles of m × m outputs, each from α × α inputs, α = m + r − 1
@@ -7,8 +7,11 @@
 //!   out              = Aᵀ M A         bias and ReLU on the way
 //! ```
 //! α² multiplications instead of r²·m²: for 3×3 4/9 of them with m = 2, 1/4 with m = 4, 1/5 with m = 6, for 5×5 1/6 with m = 4, at
-//! the price of the transforms and of rounding that depends on the place in a tile. Tiles are counted from the corner of the full map, so any window gives
-//! the same bits as the full map, so long as the input holds all that its tiles read.
+//! the price of the transforms and of rounding that depends on the place in a tile. Tiles are counted from the corner of the
+//! full map, so any window gives the same bits as the full map, so long as the input holds all that its tiles read.
+//!
+//! A convolution of stride 2 is one of stride 1 by filters half as large over maps parted by stride, four for one: 5×5 becomes
+//! 3×3, with 9 multiplications instead of 25 where m = 4.
 //!
 //! Few tiles are transformed by all threads together, who then share the rows of M; many are cut into blocks that one
 //! thread each takes all the way, out of its L2.
@@ -55,9 +58,9 @@ impl Tile {
         }
     }
 
-    /// Inputs along an axis.
+    /// Inputs along an axis, of maps parted by stride.
     pub const fn alpha(self, conv: &Conv2d) -> usize {
-        self.m() + conv.geometry.kernel[0] - 1
+        self.m() + taps(conv) - 1
     }
 }
 
@@ -71,7 +74,7 @@ pub struct PackedWinograd {
 }
 
 impl PackedWinograd {
-    /// Memory that the transformed filters take: α²/r² times the filters.
+    /// Memory that the transformed filters take; see [`bytes`].
     pub fn bytes(&self) -> usize {
         self.products.iter().map(PackedA::bytes).sum()
     }
@@ -98,11 +101,36 @@ impl PackedWinograd {
     }
 }
 
-/// Whether `conv` can run so: stride 1, without dilation and groups, 3×3 or, with m = 4, 5×5.
+/// Whether `conv` can run so: without dilation and groups, 3×3 of stride 1, 5×5 of stride 2 or, with m = 4, of stride 1.
 pub fn can(conv: &Conv2d, tile: Tile) -> bool {
     let Geometry { kernel, stride, dilation, .. } = conv.geometry;
-    let fits = kernel == [3, 3] || kernel == [5, 5] && tile == Tile::F4;
-    fits && stride == [1, 1] && dilation == [1, 1] && conv.groups == 1
+    let fits = match (kernel, stride) {
+        ([3, 3], [1, 1]) | ([5, 5], [2, 2]) => true,
+        ([5, 5], [1, 1]) => tile == Tile::F4,
+        _ => false,
+    };
+    fits && dilation == [1, 1] && conv.groups == 1
+}
+
+/// Taps along an axis, of maps parted by stride.
+const fn taps(conv: &Conv2d) -> usize {
+    conv.geometry.kernel[0].div_ceil(conv.geometry.stride[0])
+}
+
+/// Input channels, of maps parted by stride: s² for each.
+const fn parted(conv: &Conv2d) -> usize {
+    conv.in_channels * conv.geometry.stride[0] * conv.geometry.stride[0]
+}
+
+/// The convolution's geometry with a tap for every cell that the parted ones reach: those beyond its own are zero.
+fn reach(conv: &Conv2d) -> Geometry {
+    let kernel = conv.geometry.kernel.map(|_| taps(conv) * conv.geometry.stride[0]);
+    Geometry { kernel, ..conv.geometry }
+}
+
+/// Memory that transformed filters of `conv` take: α²s²/r² times the filters.
+pub fn bytes(conv: &Conv2d, tile: Tile) -> usize {
+    tile.alpha(conv).pow(2) * parted(conv) * conv.out_channels * size_of::<f32>()
 }
 
 /// The tiles with which `conv` can run so, if any.
@@ -110,7 +138,7 @@ pub fn tiles(conv: &Conv2d) -> impl Iterator<Item = Tile> {
     Tile::ALL.into_iter().filter(|&tile| can(conv, tile))
 }
 
-/// Transforms and packs filters `(out_channels, in_channels, r, r)` for `cpu.level`; `scale` multiplies each output
+/// Transforms and packs filters `(out_channels, in_channels, height, width)` for `cpu.level`; `scale` multiplies each output
 /// channel's filter. Panics unless [`can`].
 pub fn pack(cpu: &Cpu, conv: &Conv2d, weights: Weights<'_>, scale: Option<&[f32]>, tile: Tile) -> PackedWinograd {
     conv.check(weights);
@@ -118,13 +146,19 @@ pub fn pack(cpu: &Cpu, conv: &Conv2d, weights: Weights<'_>, scale: Option<&[f32]
     if let Some(scale) = scale {
         assert_eq!(scale.len(), conv.out_channels, "one scale an output channel");
     }
-    let (alpha, taps) = (tile.alpha(conv), conv.geometry.kernel[0]);
-    let steps = Steps::at_most(conv.in_channels, KC);
+    let (alpha, taps) = (tile.alpha(conv), taps(conv));
+    let ([side, _], [s, _]) = (conv.geometry.kernel, conv.geometry.stride);
+    let steps = Steps::at_most(parted(conv), KC);
     let (three, five) = (transform::filter::<3>(alpha), transform::filter::<5>(alpha));
     let products = PackedA::together(cpu, conv.out_channels, steps, alpha * alpha, |o, c, u| {
-        let first = (o * conv.in_channels + c) * taps * taps;
+        let first = (o * conv.in_channels + c / (s * s)) * side * side;
         let scale = f64::from(scale.map_or(1.0, |scale| scale[o]));
-        let weight = |i: usize| scale * f64::from(weights.get(first + i));
+        // Row and column of tap 0 of this part; its next are s further.
+        let (top, left) = (c / s % s, c % s);
+        let weight = |y: usize, x: usize| match (y * s + top, x * s + left) {
+            (y, x) if y < side && x < side => scale * f64::from(weights.get(first + y * side + x)),
+            _ => 0.0,
+        };
         match taps {
             3 => transform::filtered(&three, alpha, weight, u),
             _ => transform::filtered(&five, alpha, weight, u),
@@ -148,7 +182,7 @@ pub fn input_window(conv: &Conv2d, tile: Tile, window: Window, size: [usize; 2])
     if window.is_empty() {
         return conv.geometry.input_window(window, size);
     }
-    conv.geometry.input_window(tiles_of(tile, window), size)
+    reach(conv).input_window(tiles_of(tile, window), size)
 }
 
 thread_local! {
@@ -198,7 +232,7 @@ pub fn winograd(
         return;
     }
     let tiles = tiles_of(packed.tile, window);
-    let copy = Padded::new(cpu, input, &conv.geometry, tiles);
+    let copy = Padded::new(cpu, input, &reach(conv), tiles);
     let m = packed.tile.m();
     let grid = [tiles.height() / m, tiles.width() / m];
     let work = Work { packed, copy: &copy, window, origin: [tiles.y0, tiles.x0], columns: grid[1], bias, activation };
@@ -242,7 +276,7 @@ struct Cut {
 impl Cut {
     fn new(cpu: &Cpu, conv: &Conv2d, tile: Tile, batch: usize, [rows, columns]: [usize; 2]) -> Self {
         let caches = Caches::get();
-        let a_tile = tile.alpha(conv) * tile.alpha(conv) * conv.in_channels * size_of::<f32>();
+        let a_tile = tile.alpha(conv) * tile.alpha(conv) * parted(conv) * size_of::<f32>();
         let together = 2 * caches.share / a_tile;
         let picture = rows * columns;
         // U is read once a block.

@@ -171,12 +171,14 @@ fn convolutions_both_ways() {
 fn winograd_and_convolutions_under_pools() {
     let pool = Geometry::square(2, 2, 0);
     let sizes = WIDTHS.map(|w| (3, 5, w)).into_iter().chain([(9, 17, 13), (16, 33, 31), (33, 8, 57)]);
-    for ((ins, outs, width), kernel) in sizes.flat_map(|size| [(size, 3), (size, 5)]) {
-        let geometry = Geometry::square(kernel, 1, kernel / 2);
+    let kinds = [(3, 1), (5, 1), (5, 2)];
+    for ((ins, outs, width), (kernel, stride)) in sizes.flat_map(|size| kinds.map(|kind| (size, kind))) {
+        let geometry = Geometry::square(kernel, stride, kernel / 2);
         let conv = Conv2d { in_channels: ins, out_channels: outs, groups: 1, geometry };
         let size = [width.div_ceil(2) + 1, width + 1];
+        let read = size.map(|n| (n - 1) * stride + 1);
         let pooled = pool.out_size(size, true).expect("the pool fits");
-        let [large, little, least] = [(ins, size), (outs, size), (outs, pooled)].map(|(c, [h, w])| c * h * w);
+        let [large, little, least] = [(ins, read), (outs, size), (outs, pooled)].map(|(c, [h, w])| c * h * w);
         for tile in winograd::tiles(&conv) {
             everywhere(&format!("pieces by {tile:?} of {ins} → {outs} × {size:?}"), |bench| {
                 let sizes = [size, [1, 1], [3, size[1]]];
@@ -196,7 +198,7 @@ fn winograd_and_convolutions_under_pools() {
                 let (x, bytes) = (bench.random(1, 2 * large), bench.bytes(2, conv.weights()));
                 let (bias, mut y, mut z) = (bench.random(3, outs), bench.junk(2 * little), bench.junk(2 * least));
                 let packed = winograd::pack(&bench.cpu, &conv, Weights::new(&bytes, Dtype::F32), None, tile);
-                let input = Maps::new(&x, 2, ins, size);
+                let input = Maps::new(&x, 2, ins, read);
                 let maps = MapsMut::new(&mut y, 2, outs, size);
                 winograd(&bench.cpu, &conv, &packed, Some(&bias), Activation::Relu, input, maps);
                 let (filters, activation) = (Filters::Winograd(&packed), Activation::Relu);
@@ -209,7 +211,7 @@ fn winograd_and_convolutions_under_pools() {
             let (x, bytes) = (bench.random(1, 2 * large), bench.bytes(2, conv.weights()));
             let (bias, mut y, mut z) = (bench.random(3, outs), bench.random(4, 2 * little), bench.junk(2 * least));
             let packed = conv2d::pack(&bench.cpu, &conv, Weights::new(&bytes, Dtype::F32), None);
-            let input = Maps::new(&x, 2, ins, size);
+            let input = Maps::new(&x, 2, ins, read);
             let maps = MapsMut::new(&mut y, 2, outs, size);
             conv2d_add(&bench.cpu, &conv, &packed, Some(&bias), Activation::None, input, maps);
             let (filters, activation) = (Filters::Gemm(&packed), Activation::None);

@@ -73,7 +73,7 @@ impl<'a> Incremental<'a> {
         let room = ((room - chunks) / after).clamp(1, MOST_WAITING) as usize;
         let round = (chunk * threads * CHUNKS_A_THREAD).min(room);
         let single = Cpu::single(session.cpu().level);
-        let (waiting, pools) = (Waiting::default(), Mutex::default());
+        let (waiting, pools) = (Waiting::default(), Mutex::new(session.take_pools()));
         Some(Self { clean, whole, single, chunk, round, room, waiting, pools, most: 0, base: base + chunks })
     }
 
@@ -166,6 +166,13 @@ fn shares<T>(squares: &[T], most: usize, threads: usize) -> Vec<&[T]> {
         rest = later;
     }
     shares
+}
+
+impl Drop for Incremental<'_> {
+    fn drop(&mut self) {
+        let pools = std::mem::take(self.pools.get_mut().unwrap_or_else(PoisonError::into_inner));
+        self.clean.session.give_pools(pools);
+    }
 }
 
 impl Waiting {

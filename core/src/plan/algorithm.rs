@@ -1,7 +1,7 @@
 //! Which convolutions run as Winograd's F(m×m, r×r): a cost model, and the memory that their filters may take.
 //!
 //! Costs are counted in vector multiply-adds, for one picture: what a tile size saves depends on how its tiles fill the
-//! map and the vectors, and on the transformed filters, which are α²/r² times as long and are streamed once.
+//! map and the vectors, and on the transformed filters, which are α²s²/r² times as long and are streamed once.
 //! Chosen once a session, for the whole map; so neither batch nor window nor threads change a bit of a result.
 
 use std::str::FromStr;
@@ -94,8 +94,7 @@ pub(crate) fn choose(model: &Model, cpu: &Cpu, algorithm: Algorithm) -> [Tiles; 
 
 /// Bytes that transformed filters take beyond plain ones.
 fn more(conv: &Conv2d, tile: Tile) -> usize {
-    let taps = conv.geometry.kernel.iter().product::<usize>();
-    4 * conv.weights() * (tile.alpha(conv).pow(2) - taps) / taps
+    winograd::bytes(conv, tile).saturating_sub(4 * conv.weights())
 }
 
 /// The tile with which convolution `id` runs on the way back: where maps are large and filters few, so that transformed
@@ -104,7 +103,7 @@ pub(crate) fn back(session: &Session, id: NodeId) -> Option<Tile> {
     const LARGE: usize = 28;
     const FEW: usize = 1 << 16;
     let network = session.network();
-    let conv = candidate(network, id)?;
+    let conv = candidate(network, id).filter(|conv| conv.geometry.stride == [1, 1])?;
     let channels = [conv.in_channels, conv.out_channels];
     let pays = network.node(id).shape.size().iter().all(|&n| n >= LARGE)
         && channels.iter().all(|&c| c >= 16)
@@ -147,7 +146,9 @@ fn im2col(conv: &Conv2d, [h, w]: [usize; 2], level: Level) -> f64 {
 fn cost(conv: &Conv2d, [h, w]: [usize; 2], level: Level, tile: Tile) -> f64 {
     let m = tile.m();
     let vectors = (h.div_ceil(m) * w.div_ceil(m)).div_ceil(level.lanes()) as f64;
-    let (ins, outs) = (conv.in_channels as f64, conv.out_channels as f64);
+    // Parted by stride, channels are more.
+    let ins = (conv.in_channels * conv.geometry.stride.iter().product::<usize>()) as f64;
+    let outs = conv.out_channels as f64;
     // Filters are streamed from beyond L2 at the price of some vectors of tiles. The slower the multiply-adds, the less
     // of them the stream and the transforms are worth. What F(6) saves must pay for the most memory and rounding.
     let alpha = tile.alpha(conv);

@@ -143,7 +143,11 @@ fn transform_input<S: Simd, const A: usize, const N: usize>(
     v: &mut [f32],
 ) {
     let m = N;
-    let [image, channel, row] = work.copy.strides;
+    let [image, channel, line] = work.copy.strides;
+    // Channels are parted by stride: s rows of s parts each.
+    let s = work.packed.conv.geometry.stride[0];
+    let row = s * line;
+    let plane = |c: usize| c / (s * s) * channel + c / s % s * line + c % s * work.copy.part;
     let (width, stride) = (layout.width(part.panel), layout.stride(part));
     let first = part.panel * layout.shape().nr();
     // Where the tiles of each vector begin; lanes without a tile read the last one.
@@ -157,9 +161,10 @@ fn transform_input<S: Simd, const A: usize, const N: usize>(
     }
     let mut half = [0.0; HALF];
     for (i, c) in layout.steps().range(part.step).enumerate() {
-        let plane = &work.copy.data()[c * channel..];
+        let (start, next) = (plane(c), plane(c + 1));
+        let plane = &work.copy.data()[start..];
         for j in 0..width / S::LANES {
-            let rows = Rows { plane, next: channel, row, at: &at[j], m };
+            let rows = Rows { plane, next: next - start, row, at: &at[j], m };
             transform_cells::<S, A>(simd, rows, &mut v[i * width + j * S::LANES..], stride, &mut half);
         }
     }

@@ -6,14 +6,17 @@
 //! ```
 //! The filters, which windows of deep layers have more of than cells, are read once for a block of tiles.
 
+use std::cell::Cell;
+
 use super::block::{CELLS, Cells, HALF, M, share, transform_cells, transform_sums};
 use super::layout::{GAP, Layout, Part};
-use super::{PackedWinograd, Tile, V};
+use super::{PackedWinograd, Tile, V, parted, taps};
 use crate::Cpu;
 use crate::aligned::AlignedBuf;
 use crate::caches::Caches;
 use crate::conv2d::{Activation, Conv2d};
 use crate::gemm::{Ahead, Packed, Shape, multiply};
+use crate::im2col::spaced;
 use crate::simd::{Simd, SimdOp};
 
 /// Where a piece lies.
@@ -36,7 +39,7 @@ impl Piece {
 
 /// Height and width of what a piece of `size` outputs reads: all that its tiles do.
 pub fn frame(conv: &Conv2d, tile: Tile, size: [usize; 2]) -> [usize; 2] {
-    size.map(|n| n.next_multiple_of(tile.m()) + conv.geometry.kernel[0] - 1)
+    size.map(|n| conv.geometry.stride[0] * (n.next_multiple_of(tile.m()) + taps(conv) - 1))
 }
 
 /// Numbers that must follow the last frame of `from`, whatever they are.
@@ -78,6 +81,18 @@ pub fn winograd_pieces(
         let end = piece.from + conv.in_channels * cells(frame(conv, packed.tile, piece.size)) + SLACK;
         assert!(end <= from.len(), "{piece:?} reads as far as {end} of {}", from.len());
     }
+    let mut copy = COPY.take();
+    let from = match conv.geometry.stride {
+        [1, 1] => from,
+        _ => {
+            if copy.as_ref().is_none_or(|copy| copy.len() < from.len()) {
+                copy = Some(AlignedBuf::zeroed(from.len()));
+            }
+            let copy = copy.as_deref_mut().expect("made if need be");
+            cpu.level.dispatch(Parting { conv, tile: packed.tile, from, pieces, to: copy });
+            &*copy
+        }
+    };
     let m = packed.tile.m();
     let most = block_tiles(cpu, conv, packed.tile);
     let (mut blocks, mut rest, mut at, mut first, mut tiles) = (Vec::new(), to, 0, 0, 0);
@@ -93,11 +108,52 @@ pub fn winograd_pieces(
         }
     }
     cpu.threads.for_each(blocks, |block| cpu.level.dispatch(block));
+    COPY.set(copy);
+}
+
+thread_local! {
+    /// Frames parted by stride, kept from call to call.
+    static COPY: Cell<Option<AlignedBuf>> = const { Cell::new(None) };
+}
+
+/// Parts the rows and columns of every frame by stride: each channel becomes s² little ones, where the frame was.
+struct Parting<'a> {
+    conv: &'a Conv2d,
+    tile: Tile,
+    from: &'a [f32],
+    pieces: &'a [Piece],
+    to: &'a mut [f32],
+}
+
+impl SimdOp for Parting<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let s = self.conv.geometry.stride[0];
+        for piece in self.pieces {
+            let [height, width] = frame(self.conv, self.tile, piece.size);
+            let (line, part) = (width / s, height * width / (s * s));
+            for c in 0..self.conv.in_channels {
+                let start = piece.from + c * height * width;
+                for y in 0..height {
+                    let row = &self.from[start + y * width..];
+                    for x in 0..s {
+                        let to = &mut self.to[start + (y % s * s + x) * part + y / s * line..][..line];
+                        for (i, to) in to.chunks_mut(S::LANES).enumerate() {
+                            let from = &row[x + i * S::LANES * s..];
+                            simd.store_partial(spaced(simd, from, s, to.len()), to);
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// Tiles of a block: as many as the last cache has room for.
 fn block_tiles(cpu: &Cpu, conv: &Conv2d, tile: Tile) -> usize {
-    let bytes = tile.alpha(conv) * tile.alpha(conv) * conv.in_channels.max(1) * size_of::<f32>();
+    let bytes = tile.alpha(conv) * tile.alpha(conv) * parted(conv).max(1) * size_of::<f32>();
     let nr = Shape::at(cpu.level).nr();
     (2 * Caches::get().share / bytes).clamp(2 * nr, 512) / nr * nr
 }
@@ -175,7 +231,8 @@ impl Pieces<'_> {
         let mut places = Vec::with_capacity(self.tiles);
         for piece in self.pieces {
             let [height, width] = piece.size;
-            let [rows, line] = frame(&self.packed.conv, self.packed.tile, piece.size);
+            let stride = self.packed.conv.geometry.stride[0];
+            let [rows, line] = frame(&self.packed.conv, self.packed.tile, piece.size).map(|n| n / stride);
             for (y, x) in (0..height).step_by(m).flat_map(|y| (0..width).step_by(m).map(move |x| (y, x))) {
                 places.push(Place {
                     from: piece.from + y * line + x,

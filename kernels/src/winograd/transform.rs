@@ -119,10 +119,10 @@ pub(super) fn filter<const TAPS: usize>(alpha: usize) -> [[f64; TAPS]; MAX_ALPHA
 pub(super) fn filtered<const TAPS: usize>(
     g: &[[f64; TAPS]; MAX_ALPHA],
     alpha: usize,
-    weight: impl Fn(usize) -> f64,
+    weight: impl Fn(usize, usize) -> f64,
     u: &mut [f32],
 ) {
-    let filter: [[f64; TAPS]; TAPS] = std::array::from_fn(|y| std::array::from_fn(|x| weight(y * TAPS + x)));
+    let filter: [[f64; TAPS]; TAPS] = std::array::from_fn(|y| std::array::from_fn(|x| weight(y, x)));
     for (u, row) in u.chunks_exact_mut(alpha).zip(g) {
         let line: [f64; TAPS] = std::array::from_fn(|x| (0..TAPS).map(|y| row[y] * filter[y][x]).sum());
         for (u, row) in u.iter_mut().zip(g) {

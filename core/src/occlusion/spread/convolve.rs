@@ -96,7 +96,7 @@ impl Spread<'_> {
         let network = self.clean.network();
         let node = network.node(step.node);
         let conv = packed::conv(network, step.node);
-        let pads = conv.geometry.pads;
+        let Geometry { stride, pads, .. } = conv.geometry;
         let mut patches = Patches::default();
         let (mut pieces, mut frames) = (Vec::new(), Vec::new());
         let (mut from, mut to) = (0, 0);
@@ -108,7 +108,8 @@ impl Spread<'_> {
             }
             let out = [window.height(), window.width()];
             let size = winograd::frame(&conv, filters.tile(), out);
-            let at = [window.y0 as isize - pads[0] as isize, window.x0 as isize - pads[1] as isize];
+            let corner = [window.y0 * stride[0], window.x0 * stride[1]];
+            let at = [0, 1].map(|i| corner[i] as isize - pads[i] as isize);
             pieces.push(Piece { from, to, size: out });
             frames.push((s, Frame { at, size }));
             from += conv.in_channels * size[0] * size[1];
