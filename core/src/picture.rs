@@ -63,7 +63,7 @@ impl Picture {
         let mut limits = Limits::no_limits();
         limits.max_alloc = Some(8 * MOST_PIXELS as u64);
         reader.limits(limits);
-        let damaged = |e: image::ImageError| wrong(format!("the picture cannot be decoded: {e}"));
+        let damaged = |e: image::ImageError| wrong(format!("the picture cannot be decoded: {}", e.to_string().trim()));
         let mut decoder = reader.into_decoder().map_err(damaged)?;
         let (width, height) = decoder.dimensions();
         let (width, height) = (width as usize, height as usize);

@@ -40,19 +40,30 @@ fn a_broken_link_ends_it() {
 
 #[test]
 fn it_stops_and_comes_back() {
-    let mut terminal = Stage::drawn().browse([120, 40], &[]);
+    let mut terminal = Stage::drawn().browse_as_job([120, 40]);
     let before = terminal.picture(38);
     for _ in 0..2 {
         terminal.send(b"\x1a");
         let stopped = |t: &Terminal| t.status("State").starts_with('T') && !t.parser.screen().alternate_screen();
         assert!(terminal.within(Duration::from_secs(5), stopped), "it does not stop:\n{}", terminal.text());
         assert!(!terminal.parser.screen().hide_cursor());
-        terminal.signal(Signal::CONT);
+        terminal.send(b"\r");
         terminal.shows(&["Layers", "Classes"]);
         terminal.rest();
         assert!(terminal.parser.screen().alternate_screen());
         assert!(terminal.picture(38) == before, "it comes back otherwise:\n{}", terminal.text());
     }
+    terminal.send(b"q");
+    terminal.ends_with(0);
+}
+
+/// As under `ssh -t HOST switchback`.
+#[test]
+fn where_no_shell_waits_it_does_not_stop() {
+    let mut terminal = Stage::drawn().browse([120, 40], &[]);
+    terminal.send(b"\x1a");
+    terminal.shows(&["cannot be suspended: no shell waits"]);
+    assert!(!terminal.status("State").starts_with('T') && terminal.parser.screen().alternate_screen());
     terminal.send(b"q");
     terminal.ends_with(0);
 }

@@ -105,11 +105,23 @@ impl Stage {
 
     /// The browser, its first screen at rest.
     pub(crate) fn browse(&self, size: [u16; 2], options: &[&str]) -> Terminal {
+        self.started(Terminal::start(home(), size, &self.arguments(options)))
+    }
+
+    /// The same as a job of a shell that can bring it back.
+    pub(crate) fn browse_as_job(&self, size: [u16; 2]) -> Terminal {
+        self.started(Terminal::start_as_job(home(), size, &self.arguments(&[])))
+    }
+
+    fn arguments<'a>(&'a self, options: &[&'a str]) -> Vec<&'a OsStr> {
         let mut arguments: Vec<&OsStr> = ["browse", "-m"].map(OsStr::new).to_vec();
         arguments.push(self.model.as_ref());
-        arguments.extend(options.iter().map(OsStr::new));
+        arguments.extend(options.iter().map(|o| OsStr::new(*o)));
         arguments.extend(self.pictures.iter().map(|p| p.as_os_str()));
-        let mut terminal = Terminal::start(home(), size, &arguments);
+        arguments
+    }
+
+    fn started(&self, mut terminal: Terminal) -> Terminal {
         terminal.shows(&["1 Browse", "Layers", "Classes", " %"]);
         terminal.rest();
         terminal

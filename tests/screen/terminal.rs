@@ -27,6 +27,17 @@ case "$(stty -a)" in *-icanon*|*-echo\ *|*-isig*) echo "line raw";; *) echo "lin
 read wait
 "#;
 
+/// The same with job control: it waits for a line when the program stops, and then brings it back.
+const JOBS: &str = r#"
+set -m
+sh -c 'echo $$ >"$PID_FILE"; exec "$@"' sh "$@"
+status=$?
+while [ $status = 147 ] || [ $status = 148 ]; do read line; fg >/dev/null; status=$?; done
+echo "ended with $status"
+case "$(stty -a)" in *-icanon*|*-echo\ *|*-isig*) echo "line raw";; *) echo "line restored";; esac
+read wait
+"#;
+
 /// What was asked with, and what a terminal of 24 bits answers.
 const ANSWERS: [(&[u8], &[u8]); 5] = [
     (b"\x1bP$qm\x1b\\", b"\x1bP1$r0;48;2;1;2;3m\x1b\\"),
@@ -65,6 +76,15 @@ fn side(n: u16) -> NonZeroU16 {
 impl Terminal {
     /// Starts the program in a terminal of `[columns, rows]`.
     pub(crate) fn start(home: Arc<TempDir>, size: [u16; 2], arguments: &[impl AsRef<OsStr>]) -> Self {
+        Self::under(SHELL, home, size, arguments)
+    }
+
+    /// The same as a job of a shell that can bring it back.
+    pub(crate) fn start_as_job(home: Arc<TempDir>, size: [u16; 2], arguments: &[impl AsRef<OsStr>]) -> Self {
+        Self::under(JOBS, home, size, arguments)
+    }
+
+    fn under(shell: &str, home: Arc<TempDir>, size: [u16; 2], arguments: &[impl AsRef<OsStr>]) -> Self {
         // Nobody else may hold this side: it would never hang up.
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let master = openpt(flags).expect("a pseudo-terminal");
@@ -73,7 +93,7 @@ impl Terminal {
         tcsetwinsize(&master, window(size)).expect("a size");
         let peer = || ioctl_tiocgptpeer(&master, flags).expect("the other side");
         let shell = Command::new("setsid")
-            .args(["--ctty", "sh", "-c", SHELL, "sh", env!("CARGO_BIN_EXE_switchback")])
+            .args(["--ctty", "sh", "-c", shell, "sh", env!("CARGO_BIN_EXE_switchback")])
             .args(arguments)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())

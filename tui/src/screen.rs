@@ -10,6 +10,8 @@
 mod encode;
 mod glyphs;
 mod input;
+#[cfg(unix)]
+mod jobs;
 mod pace;
 mod pen;
 mod reader;
@@ -181,9 +183,12 @@ impl Screen {
     /// Gives the terminal back, stops the process, and takes it again when the shell continues it. Draw afterwards.
     ///
     /// # Errors
-    /// The terminal is gone.
+    /// The terminal is gone; or no shell waits, as under `ssh -t HOST switchback`: a stop would be for ever.
     #[cfg(unix)]
     pub(crate) fn suspend(&self) -> io::Result<()> {
+        if !jobs::can_come_back() {
+            return Err(io::Error::other("no shell waits here that could bring it back"));
+        }
         self.shared.leave();
         signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP)?;
         self.shared.enter("")
