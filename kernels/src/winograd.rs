@@ -101,15 +101,13 @@ impl PackedWinograd {
     }
 }
 
-/// Whether `conv` can run so: without dilation and groups, 3×3 of stride 1, 5×5 of stride 2 or, with m = 4, of stride 1.
+/// Whether `conv` can run so: without dilation and groups, equal along both axes, with three taps of maps parted by stride
+/// (3×3, 5×5 of stride 2, 11×11 of stride 4) or, with m = 4, 5×5 of stride 1.
 pub fn can(conv: &Conv2d, tile: Tile) -> bool {
     let Geometry { kernel, stride, dilation, .. } = conv.geometry;
-    let fits = match (kernel, stride) {
-        ([3, 3], [1, 1]) | ([5, 5], [2, 2]) => true,
-        ([5, 5], [1, 1]) => tile == Tile::F4,
-        _ => false,
-    };
-    fits && dilation == [1, 1] && conv.groups == 1
+    let square = kernel[0] == kernel[1] && stride[0] == stride[1];
+    let fits = taps(conv) == 3 || kernel == [5, 5] && stride == [1, 1] && tile == Tile::F4;
+    square && fits && dilation == [1, 1] && conv.groups == 1
 }
 
 /// Taps along an axis, of maps parted by stride.
