@@ -11,7 +11,7 @@
 //! full map, so any window gives the same bits as the full map, so long as the input holds all that its tiles read.
 //!
 //! A convolution of stride 2 is one of stride 1 by filters half as large over maps parted by stride, four for one: 5×5 becomes
-//! 3×3, with 9 multiplications instead of 25 where m = 4.
+//! 3×3, with 9 multiplications instead of 25 where m = 4, and 11×11 of stride 4 as well, with 36 instead of 121.
 //!
 //! Few tiles are transformed by all threads together, who then share the rows of M; many are cut into blocks that one
 //! thread each takes all the way, out of its L2.
@@ -102,17 +102,20 @@ impl PackedWinograd {
 }
 
 /// Whether `conv` can run so: without dilation and groups, equal along both axes, with three taps of maps parted by stride
-/// (3×3, 5×5 of stride 2, 11×11 of stride 4) or, with m = 4, 5×5 of stride 1.
+/// (3×3, 5×5 of stride 2, 11×11 of stride 4) or, with m = 4, four or five (5×5, 7×7 of stride 2).
 pub fn can(conv: &Conv2d, tile: Tile) -> bool {
     let Geometry { kernel, stride, dilation, .. } = conv.geometry;
     let square = kernel[0] == kernel[1] && stride[0] == stride[1];
-    let fits = taps(conv) == 3 || kernel == [5, 5] && stride == [1, 1] && tile == Tile::F4;
+    let fits = taps(conv) == 3 || taps(conv) == 5 && tile == Tile::F4;
     square && fits && dilation == [1, 1] && conv.groups == 1
 }
 
-/// Taps along an axis, of maps parted by stride.
+/// Taps along an axis, of maps parted by stride; four are five of which the last is zero.
 const fn taps(conv: &Conv2d) -> usize {
-    conv.geometry.kernel[0].div_ceil(conv.geometry.stride[0])
+    match conv.geometry.kernel[0].div_ceil(conv.geometry.stride[0]) {
+        4 => 5,
+        taps => taps,
+    }
 }
 
 /// Input channels, of maps parted by stride: s² for each.

@@ -171,7 +171,7 @@ fn convolutions_both_ways() {
 fn winograd_and_convolutions_under_pools() {
     let pool = Geometry::square(2, 2, 0);
     let sizes = WIDTHS.map(|w| (3, 5, w)).into_iter().chain([(9, 17, 13), (16, 33, 31), (33, 8, 57)]);
-    let kinds = [(3, 1), (5, 1), (5, 2)];
+    let kinds = [(3, 1), (5, 1), (5, 2), (7, 2), (11, 4)];
     for ((ins, outs, width), (kernel, stride)) in sizes.flat_map(|size| kinds.map(|kind| (size, kind))) {
         let geometry = Geometry::square(kernel, stride, kernel / 2);
         let conv = Conv2d { in_channels: ins, out_channels: outs, groups: 1, geometry };

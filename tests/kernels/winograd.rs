@@ -14,6 +14,9 @@ struct Case {
     size: [usize; 2],
 }
 
+/// Kernels and strides that some tile runs.
+const KINDS: [(usize, usize); 7] = [(3, 1), (5, 1), (5, 2), (6, 2), (7, 2), (9, 3), (11, 4)];
+
 fn conv(ins: usize, outs: usize, (kernel, stride): (usize, usize), pads: [usize; 4]) -> Conv2d {
     let geometry = Geometry { kernel: [kernel; 2], stride: [stride; 2], dilation: [1; 2], pads };
     Conv2d { in_channels: ins, out_channels: outs, groups: 1, geometry }
@@ -87,7 +90,7 @@ impl Case {
 
 fn cases() -> impl Strategy<Value = Case> {
     let pads = [0usize..=2, 0usize..=2, 0usize..=2, 0usize..=2];
-    let kernel = proptest::sample::select(vec![(3usize, 1usize), (5, 1), (5, 2)]);
+    let kernel = proptest::sample::select(KINDS.to_vec());
     (1usize..=20, 1usize..=40, kernel, pads, 1usize..=3, [0usize..=17, 0usize..=17]).prop_map(
         |(ins, outs, kernel, pads, batch, more)| {
             let size = more.map(|n| kernel.0 + n);
@@ -113,8 +116,9 @@ proptest! {
 fn blocks_and_shares() {
     let sizes = [(16, 33, 1, [131, 97]), (300, 70, 1, [7, 9]), (140, 20, 9, [14, 14])];
     for ((ins, outs, batch, size), kernel) in
-        sizes.into_iter().flat_map(|size| [(size, (3, 1)), (size, (5, 1)), (size, (5, 2))])
+        sizes.into_iter().flat_map(|size| [KINDS[0], KINDS[1], KINDS[2], KINDS[6]].map(|kernel| (size, kernel)))
     {
+        let size = size.map(|n| n.max(kernel.0));
         let case = Case { conv: conv(ins, outs, kernel, [1; 4]), batch, size };
         for level in Level::available() {
             for tile in winograd::tiles(&case.conv) {
@@ -228,11 +232,11 @@ fn pieces_of_maps() {
     // More tiles than a block has.
     let many: Vec<Window> = (0..90).map(|i| window(i % 9, i % 7, i % 9 + 7 + i % 3, i % 7 + 9)).collect();
     for level in Level::available() {
-        for (kernel, tile) in [(3, 1), (5, 1), (5, 2)].into_iter().flat_map(|k| Tile::ALL.map(|tile| (k, tile))) {
+        for (kernel, tile) in KINDS.into_iter().flat_map(|k| Tile::ALL.map(|tile| (k, tile))) {
             if !winograd::can(&conv(1, 1, kernel, [0; 4]), tile) {
                 continue;
             }
-            for channels in [[1, 1], [5, 17], [140, 33]] {
+            for channels in [[1, 1], [5, 17], if kernel.0 <= 5 { [140, 33] } else { [33, 33] }] {
                 check_pieces(level, kernel, tile, channels, &some);
             }
             check_pieces(level, kernel, tile, [33, 20], &many);
