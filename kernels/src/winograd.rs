@@ -17,6 +17,7 @@
 //! thread each takes all the way, out of its L2.
 
 mod block;
+mod input;
 mod layout;
 mod pieces;
 mod transform;
@@ -252,8 +253,8 @@ pub fn winograd(
     for block in &blocks {
         let layout = block.layout(&work, Shape::at(cpu.level));
         let mut buffer = v.filter(|v| v.len() >= layout.len()).unwrap_or_else(|| AlignedBuf::zeroed(layout.len()));
-        cpu.threads.for_each(layout.parts(&mut buffer), |(part, v)| {
-            cpu.level.dispatch(Input { work: &work, block, part, v });
+        cpu.threads.for_each(layout.tasks(&mut buffer, cpu.threads.count()), |task| {
+            cpu.level.dispatch(Input { work: &work, block, task });
         });
         let tasks: Vec<_> = shares.iter().copied().zip(planes.drain(..shares.len())).collect();
         cpu.threads.for_each(tasks, |((from, to), planes)| {

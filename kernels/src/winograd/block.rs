@@ -8,7 +8,8 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use super::layout::{GAP, Layout, Part};
+use super::input::{HALF, Slices, Strided, transform_input};
+use super::layout::{GAP, InputTask, Layout, Part};
 use super::transform::{self, MAX_ALPHA};
 use super::{PackedWinograd, Tile, V};
 use crate::aligned::AlignedBuf;
@@ -49,7 +50,7 @@ impl Block {
 
     /// Image and tile row, counted in the block, and tile column of tile `t`.
     #[inline(always)]
-    fn locate(&self, work: &Work<'_>, t: usize) -> [usize; 3] {
+    pub(super) fn locate(&self, work: &Work<'_>, t: usize) -> [usize; 3] {
         let line = t / work.columns;
         [line / self.rows.len(), line % self.rows.len(), t % work.columns]
     }
@@ -67,12 +68,11 @@ macro_rules! with_alpha {
     };
 }
 
-/// Transforms the inputs of one part.
+/// Transforms the inputs of one task.
 pub(super) struct Input<'a> {
     pub(super) work: &'a Work<'a>,
     pub(super) block: &'a Block,
-    pub(super) part: Part,
-    pub(super) v: &'a mut [f32],
+    pub(super) task: InputTask<'a>,
 }
 
 impl SimdOp for Input<'_> {
@@ -81,7 +81,9 @@ impl SimdOp for Input<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let layout = self.block.layout(self.work, const { Shape::of::<S>() });
-        with_alpha!(self.work, transform_input(simd, self.work, self.block, &layout, self.part, self.v));
+        let InputTask { part, channels, v } = self.task;
+        let places = Slices(v);
+        with_alpha!(self.work, transform_input(simd, self.work, self.block, &layout, part, channels, places));
     }
 }
 
@@ -123,7 +125,8 @@ impl SimdOp for Whole<'_> {
         for part in layout.all() {
             let start = layout.start(part);
             let v = &mut v[start..start + layout.xis() * layout.stride(part)];
-            with_alpha!(work, transform_input(simd, work, block, &layout, part, v));
+            let (channels, places) = (layout.steps().range(part.step), Strided { v, stride: layout.stride(part) });
+            with_alpha!(work, transform_input(simd, work, block, &layout, part, channels, places));
         }
         let panels = 0..work.packed.products[0].panels();
         let planes = &mut self.planes;
@@ -131,104 +134,6 @@ impl SimdOp for Whole<'_> {
         V.set(Some(v));
     }
 }
-
-/// V of `part`: Bᵀ d B of its tiles in each of its channels.
-#[inline(always)]
-fn transform_input<S: Simd, const A: usize, const N: usize>(
-    simd: S,
-    work: &Work<'_>,
-    block: &Block,
-    layout: &Layout,
-    part: Part,
-    v: &mut [f32],
-) {
-    let m = N;
-    let [image, channel, line] = work.copy.strides;
-    // Channels are parted by stride: s rows of s parts each.
-    let s = work.packed.conv.geometry.stride[0];
-    let row = s * line;
-    let plane = |c: usize| c / (s * s) * channel + c / s % s * line + c % s * work.copy.part;
-    let (width, stride) = (layout.width(part.panel), layout.stride(part));
-    let first = part.panel * layout.shape().nr();
-    // Where the tiles of each vector begin; lanes without a tile read the last one.
-    let mut at = [[0; 16]; 2];
-    for (i, at) in at.iter_mut().take(width / S::LANES).enumerate() {
-        for (l, at) in at.iter_mut().take(S::LANES).enumerate() {
-            let t = (first + i * S::LANES + l).min(layout.tiles() - 1);
-            let [n, y, x] = block.locate(work, t);
-            *at = (block.images.start + n) * image + (block.rows.start + y) * m * row + x * m;
-        }
-    }
-    let mut half = [0.0; HALF];
-    for (i, c) in layout.steps().range(part.step).enumerate() {
-        let (start, next) = (plane(c), plane(c + 1));
-        let plane = &work.copy.data()[start..];
-        for j in 0..width / S::LANES {
-            let rows = Rows { plane, next: next - start, row, at: &at[j], m };
-            transform_cells::<S, A>(simd, rows, &mut v[i * width + j * S::LANES..], stride, &mut half);
-        }
-    }
-}
-
-/// What a vector of tiles reads of one channel, row by row. A trait and no closure: closures are not compiled with the level's
-/// instructions unless they happen to be inlined.
-pub(super) trait Cells {
-    /// Row `y` of every tile.
-    fn row<S: Simd>(&mut self, simd: S, y: usize) -> [S::F32; 8];
-}
-
-/// Tiles of maps that lie alike.
-struct Rows<'a> {
-    plane: &'a [f32],
-    /// From channel to channel.
-    next: usize,
-    row: usize,
-    /// Where each tile begins.
-    at: &'a [usize; 16],
-    m: usize,
-}
-
-impl Cells for Rows<'_> {
-    #[inline(always)]
-    fn row<S: Simd>(&mut self, simd: S, y: usize) -> [S::F32; 8] {
-        // The next channel is on its way meanwhile: a cache line of each row holds 16 / m tiles.
-        for l in (0..S::LANES).step_by((16 / self.m).max(1)) {
-            simd.prefetch(self.plane, self.next + y * self.row + self.at[l]);
-        }
-        simd.load_columns(&self.plane[y * self.row..], self.at)
-    }
-}
-
-/// Bᵀ d B of a vector of tiles; place ξ goes to `v[ξ · stride]`.
-#[inline(always)]
-pub(super) fn transform_cells<S: Simd, const A: usize>(
-    simd: S,
-    mut cells: impl Cells,
-    v: &mut [f32],
-    stride: usize,
-    half: &mut [f32; HALF],
-) {
-    let zero = simd.splat(0.0);
-    for y in 0..A {
-        let line = transform::input::<S, A>(simd, cells.row(simd, y));
-        for x in 0..A {
-            simd.store(line[x], &mut half[(x * A + y) * S::LANES..]);
-        }
-    }
-    for x in 0..A {
-        let mut column = [zero; 8];
-        for y in 0..A {
-            column[y] = simd.load(&half[(x * A + y) * S::LANES..]);
-        }
-        let column = transform::input::<S, A>(simd, column);
-        for y in 0..A {
-            simd.store(column[y], &mut v[(y * A + x) * stride..]);
-        }
-    }
-}
-
-/// Room for a tile transformed along one axis, in all lanes.
-pub(super) const HALF: usize = MAX_ALPHA * MAX_ALPHA * 16;
 
 thread_local! {
     /// M of this thread's rows.

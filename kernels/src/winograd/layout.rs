@@ -6,6 +6,8 @@
 //! Each ξ begins a cache line later than whole powers of two would have it: α² streams at a distance that is a multiple of
 //! a cache's ways would throw each other out.
 
+use std::ops::Range;
+
 use super::PackedWinograd;
 use crate::gemm::{Shape, Steps};
 
@@ -85,17 +87,35 @@ impl Layout {
         (0..self.panels()).flat_map(move |panel| (0..self.steps.count()).map(move |step| Part { panel, step }))
     }
 
-    /// The parts of V, each to be written by one task.
-    pub(super) fn parts(self, v: &mut [f32]) -> Vec<(Part, &mut [f32])> {
-        let mut parts = Vec::with_capacity(self.panels() * self.steps.count());
+    /// V in tasks for `threads`: parts, or some channels of one each where parts are few and would leave threads idle.
+    pub(super) fn tasks(self, v: &mut [f32], threads: usize) -> Vec<InputTask<'_>> {
+        let parts = self.panels() * self.steps.count();
+        let even = parts.is_multiple_of(threads) || parts >= 4 * threads;
+        let pieces = if even { 1 } else { threads };
+        let mut tasks = Vec::with_capacity(parts * pieces);
         let (mut rest, mut at) = (v, 0);
         for part in self.all() {
-            let (start, len) = (self.start(part), self.xis * self.stride(part));
+            let (start, stride) = (self.start(part), self.stride(part));
             let (_, tail) = rest.split_at_mut(start - at);
-            let (v, tail) = tail.split_at_mut(len);
-            parts.push((part, v));
-            (rest, at) = (tail, start + len);
+            let (v, tail) = tail.split_at_mut(self.xis * stride);
+            (rest, at) = (tail, start + self.xis * stride);
+            let (channels, width) = (self.steps.range(part.step), self.width(part.panel));
+            let mut xis: Vec<_> = v.chunks_exact_mut(stride).collect();
+            for i in 0..pieces {
+                let end = |i: usize| channels.start + channels.len() * i / pieces;
+                let channels = end(i)..end(i + 1);
+                let v = xis.iter_mut().map(|xi| xi.split_off_mut(..channels.len() * width).expect("all there"));
+                tasks.push(InputTask { part, v: v.collect(), channels });
+            }
         }
-        parts
+        tasks
     }
+}
+
+/// What one task transforms: some channels of a part.
+pub(super) struct InputTask<'a> {
+    pub(super) part: Part,
+    pub(super) channels: Range<usize>,
+    /// Where they go, for each ξ.
+    pub(super) v: Vec<&'a mut [f32]>,
 }

@@ -8,7 +8,8 @@
 
 use std::cell::Cell;
 
-use super::block::{CELLS, Cells, HALF, M, share, transform_cells, transform_sums};
+use super::block::{CELLS, M, share, transform_sums};
+use super::input::{Cells, HALF, Strided, transform_cells};
 use super::layout::{GAP, Layout, Part};
 use super::{PackedWinograd, Tile, V, parted, taps};
 use crate::Cpu;
@@ -278,6 +279,7 @@ impl Pieces<'_> {
         let first = part.panel * layout.shape().nr();
         let channels = layout.steps().range(part.step);
         let mut half = [0.0; HALF];
+        let mut to = Strided { v, stride };
         for j in (0..width).step_by(S::LANES) {
             // Lanes without a tile read the last one.
             let place = |l: usize| places[(first + j + l).min(places.len() - 1)];
@@ -288,7 +290,7 @@ impl Pieces<'_> {
             }
             for i in 0..channels.len() {
                 let rows = Rows { from: self.from, at, planes: &planes, lines: &lines };
-                transform_cells::<S, A>(simd, rows, &mut v[i * width + j..], stride, &mut half);
+                transform_cells::<S, A>(simd, rows, (&mut to, i * width + j), &mut half);
                 for l in 0..S::LANES {
                     at[l] += planes[l];
                 }
