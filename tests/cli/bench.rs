@@ -268,8 +268,13 @@ fn occlusion_is_held_against_full_passes_layer_by_layer() {
     let layers = run["layers"].as_array().unwrap();
     assert!(!layers.is_empty() && layers.iter().all(|l| l["macs"].as_f64() <= l["whole_macs"].as_f64()), "{layers:?}");
     assert!(run["squares_a_second"].as_f64() > Some(0.0) && run["whole_squares_a_second"].as_f64() > Some(0.0));
+    let first = run["first_map_places"].as_u64().unwrap();
+    assert!((4..=9).contains(&first) && run["first_map_milliseconds"]["median"].as_f64() > Some(0.0), "{run}");
     let text = run_in(folder.path(), &words[..4]).text().to_owned();
-    assert!(text.contains("## occlusion maps") && text.contains("fewer MACs"), "{text}");
+    assert!(
+        text.contains("first map ms") && text.contains("## occlusion maps") && text.contains("fewer MACs"),
+        "{text}"
+    );
 }
 
 #[test]

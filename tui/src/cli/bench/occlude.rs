@@ -8,7 +8,8 @@ use clap::Args;
 use serde::Serialize;
 use switchback_core::bench::{measure, timed};
 use switchback_core::occlusion::{
-    self, Apart, Cover, Fill, Method, Settings, default_size, default_stride, occlude, occlude_by, occlude_timed,
+    self, Apart, Cover, Fill, Heatmap, Method, Settings, default_size, default_stride, occlude, occlude_by,
+    occlude_in_stages, occlude_timed,
 };
 use switchback_core::session::Session;
 use switchback_core::text::escape;
@@ -32,7 +33,8 @@ const TOLERANCE: f32 = 1e-5;
 
 /// Time occlusion maps by windows, beside our own full passes, layer by layer
 ///
-/// Full passes run in batches at some 25 places, with --verify at all of them; both are told in squares a second.
+/// Full passes run in batches at some 25 places, with --verify at all of them; both are told in squares a second. "first
+/// map" is how long somebody who looks on waits for the coarsest map, of one place in sixteen.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  switchback bench occlude alexnet zfnet\n  switchback bench occlude -m squeezenet1.1.onnx --stride 16 --verify --json"
@@ -70,6 +72,9 @@ struct Run {
     milliseconds: Figures,
     warm_up: WarmUp,
     squares_a_second: f64,
+    /// Places of the coarsest map, and when it is there.
+    first_map_places: usize,
+    first_map_milliseconds: Figures,
     whole_places: usize,
     whole_squares_a_second: f64,
     /// How many times faster than full passes.
@@ -98,7 +103,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ou
     let destination = Destination::new(common, context, "bench occlude")?;
     let header = Header::look(context);
     let cpus = cpus(context);
-    let mut jobs = Jobs::new(context, "bench occlude", 2 * candidates.len() * cpus.len());
+    let mut jobs = Jobs::new(context, "bench occlude", 3 * candidates.len() * cpus.len());
     let mut runs = Vec::new();
     each_session(candidates, &cpus, context, |name, session| {
         runs.push(one(name, session, arguments, &mut jobs)?);
@@ -122,6 +127,22 @@ fn one(network: &str, session: &Session, arguments: &Arguments, jobs: &mut Jobs<
     jobs.next();
     let map = map.expect("ran at least once");
     let places = map.known.len();
+    let mut first_map_places = 0;
+    let first_map = measure(
+        &effort,
+        || {
+            let mut first = |_, map: Option<&Heatmap>| match map {
+                Some(map) => {
+                    first_map_places = map.known.iter().filter(|known| **known).count();
+                    ControlFlow::Break(())
+                }
+                None => ControlFlow::Continue(()),
+            };
+            timed(|| occlude_in_stages(session, &input, &settings, &mut first).map(drop))
+        },
+        |share| jobs.step(share),
+    )?;
+    jobs.next();
     // Coarser, so that full passes do not take all the time; with --verify all, once.
     let coarser = ((places as f64 / WHOLE_PLACES as f64).sqrt().round() as usize).max(1);
     let few = match arguments.verify {
@@ -153,6 +174,8 @@ fn one(network: &str, session: &Session, arguments: &Arguments, jobs: &mut Jobs<
         milliseconds: Figures::milliseconds(&measured.samples),
         warm_up: WarmUp::of(&measured),
         squares_a_second,
+        first_map_places,
+        first_map_milliseconds: Figures::milliseconds(&first_map.samples),
         whole_places: whole.known.len(),
         whole_squares_a_second,
         faster: squares_a_second / whole_squares_a_second,
@@ -217,7 +240,7 @@ fn report(header: Header, runs: &[Run]) -> Report {
     let columns = [
         &[left("network"), left("level"), right("threads"), right("places")][..],
         &TIMES,
-        &[right("squares/s"), right("full passes/s"), right("faster"), right("fewer MACs")],
+        &[right("squares/s"), right("full passes/s"), right("faster"), right("fewer MACs"), right("first map ms")],
     ];
     let mut table = Table::new(&columns.concat());
     for run in runs {
@@ -226,13 +249,17 @@ fn report(header: Header, runs: &[Run]) -> Report {
         cells.extend(times(&run.milliseconds));
         cells.extend([run.squares_a_second, run.whole_squares_a_second].map(significant));
         cells.extend([run.faster, run.fewer_macs].map(|x| format!("{x:.2}×")));
+        cells.push(significant(run.first_map_milliseconds.median));
         table.row(cells);
     }
     let mut report = Report::new("occlude", header, table.clone(), &serde_json::json!({ "runs": runs }));
     report.sections.push(Section {
         title: "occlusion maps".into(),
         table,
-        notes: vec!["Full passes run in batches at fewer places, in the same run.".into()],
+        notes: vec![
+            "Full passes run in batches at fewer places, in the same run; the first map is of one place in sixteen."
+                .into(),
+        ],
     });
     for run in runs {
         let apart = run.verified.filter(|a| a.probability > TOLERANCE || a.activity > TOLERANCE);
