@@ -29,7 +29,8 @@ use crate::trace::Keep;
 /// Index of a storage; 0 is the caller's input, which is only read.
 pub(crate) type StorageId = usize;
 
-/// Numbers of maps that are worth keeping out of memory: beyond them a pool is fused with its convolution.
+/// Numbers of maps that are worth keeping out of memory: beyond them a pool is fused with its convolution, unless its windows
+/// overlap and Winograd would compute the rows that they share, a whole row of tiles, twice.
 const LARGE: usize = 1 << 18;
 
 /// One call of a kernel (or none: another name for a tensor).
@@ -225,7 +226,8 @@ impl Graph<'_> {
                 absorbed[next] = true;
             }
             if let (Layer::Conv2d { .. }, Some(next)) = (layer, self.sole_consumer(step.output))
-                && matches!(self.network.node(next).layer, Layer::MaxPool2d { .. })
+                && let Layer::MaxPool2d { geometry, .. } = &self.network.node(next).layer
+                && (tiles[step.node].is_none() || geometry.extent()[0] <= geometry.stride[0])
                 && !self.keep.switches[next]
                 && step.add.is_none()
                 && self.network.node(step.output).shape.len() >= LARGE

@@ -210,9 +210,11 @@ mod tests {
 
     use super::*;
     use crate::architecture::{Name, build};
+    use crate::session::Options;
 
-    fn run(name: Name, cells: usize) -> Vec<Checked> {
-        let session = Session::new(Arc::new(build(name, 2)), Cpu::new(2), None).unwrap();
+    fn run(name: Name, algorithm: &str, cells: usize) -> Vec<Checked> {
+        let options = Options { algorithm: algorithm.parse().unwrap(), ..Options::default() };
+        let session = Session::with(Arc::new(build(name, 2)), Cpu::new(2), options).unwrap();
         let shape = session.network().input_shape();
         let data = (0..2 * shape.len()).map(|i| ((i * 37) % 255) as f32 / 127.0 - 1.0).collect();
         let input = Tensor { batch: 2, shape, data };
@@ -223,10 +225,13 @@ mod tests {
 
     #[test]
     fn sound_runs_pass_layer_by_layer() {
-        for (name, layers) in [(Name::ZfNet, 5 + 3 + 3 + 2 - 1), (Name::ResNet18, 20 + 1)] {
-            let checked = run(name, 24);
-            // The first convolution, a large one, runs fused with its pool.
-            assert_eq!(checked.len(), layers, "{name}");
+        // By im2col the first convolution, a large one, runs fused with its pool.
+        let cases = [(Name::ZfNet, 5 + 3 + 3 + 2), (Name::ResNet18, 20 + 1 + 1)]
+            .into_iter()
+            .flat_map(|(name, layers)| [(name, "im2col", layers - 1), (name, "winograd", layers)]);
+        for (name, algorithm, layers) in cases {
+            let checked = run(name, algorithm, 24);
+            assert_eq!(checked.len(), layers, "{name} {algorithm}");
             for c in &checked {
                 assert!(c.passed() && c.cells == 24, "{name}: {c:?}");
             }
