@@ -25,6 +25,11 @@ impl AlignedBuf {
         Self { data, len }
     }
 
+    /// `buffer` as it is where it holds at least `len` numbers, else `len` zeros.
+    pub(crate) fn reused(buffer: Option<Self>, len: usize) -> Self {
+        buffer.filter(|b| b.len() >= len).unwrap_or_else(|| Self::zeroed(len))
+    }
+
     fn layout(len: usize) -> Layout {
         let bytes = len.checked_mul(size_of::<f32>()).expect("buffer length overflows");
         Layout::from_size_align(bytes, ALIGN).expect("buffer length overflows")

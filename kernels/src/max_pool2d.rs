@@ -1,9 +1,8 @@
 //! Max-pooling that records switches: the offset `ky · kernel_w + kx` of the winner inside its window, one byte an output.
 //!
 //! The first maximum in row-major order wins, a NaN wins over all (the first NaN), padding never wins; a maximum of zero
-//! is +0, whatever its sign. A window that
-//! reads padding alone (it hangs over a far border in ceil mode, or its dilation steps over the map) gives −∞ and
-//! switch 0, which then lies outside the map, so that unpooling drops it.
+//! is +0, whatever its sign. A window that reads padding alone (it hangs over a far border in ceil mode, or its dilation
+//! steps over the map) gives −∞ and switch 0, which then lies outside the map, so that unpooling drops it.
 //!
 //! ```text
 //! rows of the input ─▶ maxima of each output's taps in the row, and which taps ─┐ kept while output rows share them

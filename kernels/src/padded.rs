@@ -55,7 +55,7 @@ impl Padded {
         let (row, plane) = (part * parts, part * parts * rows);
         let strides = [plane * input.channels(), plane, row];
         let len = strides[0] * input.batch() + SLACK;
-        let mut buffer = BUFFER.take().filter(|b| b.len() >= len).unwrap_or_else(|| AlignedBuf::zeroed(len));
+        let mut buffer = AlignedBuf::reused(BUFFER.take(), len);
         let origin = [
             (window.y0 * geometry.stride[0]) as isize - geometry.pads[0] as isize,
             (window.x0 * s) as isize - geometry.pads[1] as isize,

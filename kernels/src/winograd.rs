@@ -252,7 +252,7 @@ pub fn winograd(
     let mut v = V.take();
     for block in &blocks {
         let layout = block.layout(&work, Shape::at(cpu.level));
-        let mut buffer = v.filter(|v| v.len() >= layout.len()).unwrap_or_else(|| AlignedBuf::zeroed(layout.len()));
+        let mut buffer = AlignedBuf::reused(v, layout.len());
         cpu.threads.for_each(layout.tasks(&mut buffer, cpu.threads.count()), |task| {
             cpu.level.dispatch(Input { work: &work, block, task });
         });

@@ -94,7 +94,7 @@ fn ahead(next: Option<Straight<'_>>, i: usize, few: bool, a: &[f32], rows: usize
         Some(next) if i <= MAX_NR / LINE => Ahead::stream(next.data, i * LINE, next.step),
         _ => Ahead::nothing(),
     };
-    if few { [line(2 * i), line(2 * i + 1)] } else { [Ahead::stream(a, 1024, rows), line(i)] }
+    if few { [line(2 * i), line(2 * i + 1)] } else { [Ahead::panels(a, rows), line(i)] }
 }
 
 /// Floats of a cache line.
@@ -129,7 +129,7 @@ impl<B: Columns> SimdOp for Task<'_, PackedA, B> {
             1 => stride,
             _ => nc.div_ceil(nr) * stride,
         } + S::LANES;
-        let mut panels = B_PANELS.take().filter(|buf| buf.len() >= len).unwrap_or_else(|| AlignedBuf::zeroed(len));
+        let mut panels = AlignedBuf::reused(B_PANELS.take(), len);
         let mut spill: Spill = [0.0; MAX_MR * MAX_NR + MAX_NR];
         for jc in columns.clone().step_by(nc.max(1)) {
             let jc = jc..(jc + nc).min(columns.end);

@@ -94,8 +94,8 @@ impl<B: Cells> SimdOp for Task<'_, PackedB, B> {
         let most = tiles.div_ceil(blocks);
         let stride = steps.longest() * shape.mr + S::LANES;
         let [a, sums] = BUFFERS.take();
-        let mut a = room_for(a, most * stride);
-        let mut sums = room_for(sums, (most * kept).max(1) * each);
+        let mut a = AlignedBuf::reused(a, most * stride);
+        let mut sums = AlignedBuf::reused(sums, (most * kept).max(1) * each);
         let tile = |t: usize| {
             let j = share(all.len(), tiles, t);
             all.start + j.start..all.start + j.end
@@ -150,9 +150,4 @@ impl<B: Cells> SimdOp for Task<'_, PackedB, B> {
         }
         BUFFERS.set([Some(a), Some(sums)]);
     }
-}
-
-/// `buffer` where it is long enough, else a new one.
-fn room_for(buffer: Option<AlignedBuf>, len: usize) -> AlignedBuf {
-    buffer.filter(|b| b.len() >= len).unwrap_or_else(|| AlignedBuf::zeroed(len))
 }

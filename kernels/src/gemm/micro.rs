@@ -116,6 +116,11 @@ impl Ahead {
         Self { from: floats.as_ptr().wrapping_add(distance), step }
     }
 
+    /// The panels that follow `a`, of `rows` rows, some steps further on: where there is much of A, it lies beyond L2.
+    pub(crate) fn panels(a: &[f32], rows: usize) -> Self {
+        Self::stream(a, 1024, rows)
+    }
+
     /// Nothing.
     pub(crate) fn nothing() -> Self {
         Self::over(&[], 1)

@@ -112,7 +112,7 @@ impl SimdOp for Block<'_> {
         let nr = const { Shape::of::<S>().nr() };
         let width = self.count.div_ceil(S::LANES) * S::LANES;
         let len = self.places.len() * width + S::LANES;
-        let mut panel = PANEL.take().filter(|p| p.len() >= len).unwrap_or_else(|| AlignedBuf::zeroed(len));
+        let mut panel = AlignedBuf::reused(PANEL.take(), len);
         for first in (0..self.count).step_by(S::LANES) {
             let outputs = S::LANES.min(self.count - first);
             self.pack(simd, self.first + first, outputs, width, &mut panel[first..]);
@@ -125,7 +125,7 @@ impl SimdOp for Block<'_> {
                 let b = &panel[(from + k.start) * width..];
                 for p in 0..by.panels() {
                     let (rows, a) = (by.panel_rows(p), by.panel(&k, p));
-                    let ahead = [Ahead::stream(a, 1024, rows.len()), Ahead::nothing()];
+                    let ahead = [Ahead::panels(a, rows.len()), Ahead::nothing()];
                     multiply(simd, [rows.len(), k.len(), width], a, b, &mut tile, false, ahead);
                     for (&v, tile) in vectors[rows].iter().zip(tile.chunks_exact(width)) {
                         let sums = &mut self.sums[v * nr..][..width];

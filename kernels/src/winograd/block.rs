@@ -121,7 +121,7 @@ impl SimdOp for Whole<'_> {
     fn run<S: Simd>(mut self, simd: S) {
         let Whole { work, block, .. } = self;
         let layout = block.layout(work, const { Shape::of::<S>() });
-        let mut v = V.take().filter(|v| v.len() >= layout.len()).unwrap_or_else(|| AlignedBuf::zeroed(layout.len()));
+        let mut v = AlignedBuf::reused(V.take(), layout.len());
         for part in layout.all() {
             let start = layout.start(part);
             let v = &mut v[start..start + layout.xis() * layout.stride(part)];
@@ -224,7 +224,7 @@ fn finish<S: Simd, const A: usize, const N: usize>(
     let (groups, chunks) = (panels.len().div_ceil(group), layout.panels().div_ceil(chunk));
     let stride = group * mr * chunk * nr + GAP;
     let len = A * A * stride;
-    let mut products = M.take().filter(|b| b.len() >= len).unwrap_or_else(|| AlignedBuf::zeroed(len));
+    let mut products = AlignedBuf::reused(M.take(), len);
     let (mut half, mut cells) = ([0.0; HALF], [0.0; CELLS]);
     for tiles in (0..chunks).map(|i| share(0..layout.panels(), chunks, i)) {
         for group in (0..groups).map(|i| share(panels.clone(), groups, i)) {
@@ -248,7 +248,7 @@ fn finish<S: Simd, const A: usize, const N: usize>(
                                 b,
                                 c,
                                 step > 0,
-                                [Ahead::stream(u[xi].panel(&k, p), 1024, r.len()), Ahead::nothing()],
+                                [Ahead::panels(u[xi].panel(&k, p), r.len()), Ahead::nothing()],
                             );
                         }
                     }

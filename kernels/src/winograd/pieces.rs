@@ -255,7 +255,7 @@ impl Pieces<'_> {
         let shape = const { Shape::of::<S>() };
         let layout = Layout::new(self.tiles, shape, packed);
         let places = self.places(N);
-        let mut v = V.take().filter(|v| v.len() >= layout.len()).unwrap_or_else(|| AlignedBuf::zeroed(layout.len()));
+        let mut v = AlignedBuf::reused(V.take(), layout.len());
         for part in layout.all() {
             let start = layout.start(part);
             let v = &mut v[start..start + layout.xis() * layout.stride(part)];
@@ -323,7 +323,7 @@ impl Pieces<'_> {
         let (group, chunk) = (panels.len().div_ceil(groups), layout.panels().div_ceil(chunks));
         let stride = group * mr * chunk * nr + GAP;
         let len = A * A * stride;
-        let mut products = M.take().filter(|b| b.len() >= len).unwrap_or_else(|| AlignedBuf::zeroed(len));
+        let mut products = AlignedBuf::reused(M.take(), len);
         let (mut half, mut cells) = ([0.0; HALF], [0.0; CELLS]);
         for tiles in (0..chunks).map(|i| share(0..layout.panels(), chunks, i)) {
             for group in (0..groups).map(|i| share(panels.clone(), groups, i)) {
