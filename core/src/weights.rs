@@ -96,8 +96,8 @@ impl WeightStore {
         let view = self.view(id);
         // All exponent bits set: bits 30–23 of a single, bits 14–10 of a half.
         let found = match view.dtype() {
-            Dtype::F32 => view.bytes().chunks_exact(4).position(|b| b[3] & 0x7f == 0x7f && b[2] & 0x80 == 0x80),
-            Dtype::F16 => view.bytes().chunks_exact(2).position(|b| b[1] & 0x7c == 0x7c),
+            Dtype::F32 => first(view.bytes(), |b| u32::from_le_bytes(b) & 0x7f80_0000 == 0x7f80_0000),
+            Dtype::F16 => first(view.bytes(), |b| u16::from_le_bytes(b) & 0x7c00 == 0x7c00),
         };
         found.map(|index| (index, view.get(index)))
     }
@@ -116,4 +116,14 @@ impl WeightStore {
     pub fn total_bytes(&self) -> usize {
         self.entries.iter().map(|e| e.bytes.len()).sum()
     }
+}
+
+/// The first of the numbers of `N` bytes of which `is` holds. Whole blocks are asked without a way out, which vectors do.
+#[inline(always)]
+fn first<const N: usize>(bytes: &[u8], is: impl Fn([u8; N]) -> bool) -> Option<usize> {
+    const BLOCK: usize = 1024;
+    let numbers = bytes.as_chunks::<N>().0;
+    let block = numbers.chunks(BLOCK).position(|block| block.iter().fold(false, |any, b| any | is(*b)))?;
+    let inside = numbers[block * BLOCK..].iter().position(|b| is(*b))?;
+    Some(block * BLOCK + inside)
 }

@@ -23,15 +23,17 @@ mod pieces;
 mod transform;
 
 use std::cell::Cell;
+use std::ops::Range;
 
 use crate::Cpu;
 use crate::aligned::AlignedBuf;
 use crate::caches::Caches;
 use crate::conv2d::{Activation, Conv2d};
-use crate::gemm::{Packed, PackedA, Shape, Steps};
+use crate::gemm::{GROUP, Packed, PackedA, Shape, Steps};
 use crate::geometry::{Geometry, Window};
 use crate::padded::Padded;
 use crate::view::{Maps, MapsMut, PlaneMut, Weights};
+use transform::Filtered;
 use block::{Block, Input, Output, Whole, Work};
 pub use pieces::{Piece, SLACK, frame, winograd_pieces};
 
@@ -152,21 +154,49 @@ pub fn pack(cpu: &Cpu, conv: &Conv2d, weights: Weights<'_>, scale: Option<&[f32]
     let ([side, _], [s, _]) = (conv.geometry.kernel, conv.geometry.stride);
     let steps = Steps::at_most(parted(conv), KC);
     let (three, five) = (transform::filter::<3>(alpha), transform::filter::<5>(alpha));
-    let products = PackedA::together(cpu, conv.out_channels, steps, alpha * alpha, |o, c, u| {
-        let first = (o * conv.in_channels + c / (s * s)) * side * side;
-        let scale = f64::from(scale.map_or(1.0, |scale| scale[o]));
+    let products = PackedA::together(cpu, conv.out_channels, steps, alpha * alpha, |rows, c, u| {
         // Row and column of tap 0 of this part; its next are s further.
         let (top, left) = (c / s % s, c % s);
-        let weight = |y: usize, x: usize| match (y * s + top, x * s + left) {
-            (y, x) if y < side && x < side => scale * f64::from(weights.get(first + y * side + x)),
-            _ => 0.0,
-        };
+        let group = Group { weights, scale, rows, pitch: conv.in_channels, channel: c / (s * s), side };
+        let place = |y: usize, x: usize| [y * s + top, x * s + left];
         match taps {
-            3 => transform::filtered(&three, alpha, weight, u),
-            _ => transform::filtered(&five, alpha, weight, u),
+            3 => cpu.level.dispatch(Filtered { g: &three, alpha, filters: group.filters(place), u }),
+            _ => cpu.level.dispatch(Filtered { g: &five, alpha, filters: group.filters(place), u }),
         }
     });
     PackedWinograd { conv: *conv, tile, products }
+}
+
+/// The filters of some output channels for one input channel.
+struct Group<'a> {
+    weights: Weights<'a>,
+    scale: Option<&'a [f32]>,
+    rows: Range<usize>,
+    /// Input channels.
+    pitch: usize,
+    channel: usize,
+    side: usize,
+}
+
+impl Group<'_> {
+    /// Filter beside filter, tap by tap; `place` says where in a filter a tap stands, beyond it are zeros.
+    #[inline(always)]
+    fn filters<const TAPS: usize>(&self, place: impl Fn(usize, usize) -> [usize; 2]) -> [[[f64; GROUP]; TAPS]; TAPS] {
+        let mut filters = [[[0.0; GROUP]; TAPS]; TAPS];
+        for (n, o) in self.rows.clone().enumerate() {
+            let first = (o * self.pitch + self.channel) * self.side * self.side;
+            let scale = f64::from(self.scale.map_or(1.0, |scale| scale[o]));
+            for (y, line) in filters.iter_mut().enumerate() {
+                for (x, lanes) in line.iter_mut().enumerate() {
+                    let [y, x] = place(y, x);
+                    if y < self.side && x < self.side {
+                        lanes[n] = scale * f64::from(self.weights.get(first + y * self.side + x));
+                    }
+                }
+            }
+        }
+        filters
+    }
 }
 
 /// The most steps of a kc block: short, so that threads can share the transform of a few tiles of many channels.

@@ -19,6 +19,9 @@ use crate::Cpu;
 use crate::aligned::AlignedBuf;
 use crate::simd::{Level, Simd};
 
+/// Rows of which elements are asked for at once.
+pub(crate) const GROUP: usize = 16;
+
 /// The left operand, packed for one level.
 pub struct PackedA {
     level: Level,
@@ -33,16 +36,21 @@ impl PackedA {
     /// Packs the `rows × k` matrix whose element (i, k) is `element(i, k)`.
     pub fn new(cpu: &Cpu, rows: usize, k: usize, element: impl Fn(usize, usize) -> f32 + Send + Sync) -> Self {
         let steps = Steps::long(k, Shape::at(cpu.level));
-        Self::together(cpu, rows, steps, 1, |i, k, to| to[0] = element(i, k)).pop().expect("one matrix")
+        let elements = |rows: Range<usize>, k: usize, to: &mut [[f32; GROUP]]| {
+            for (x, i) in to[0].iter_mut().zip(rows) {
+                *x = element(i, k);
+            }
+        };
+        Self::together(cpu, rows, steps, 1, elements).pop().expect("one matrix")
     }
 
-    /// Packs `count` matrices of one size: `elements(i, k, to)` gives element (i, k) of each.
+    /// Packs `count` matrices of one size: `elements(rows, k, to)` gives elements (rows, k) of each, of at most [`GROUP`] rows.
     pub(crate) fn together(
         cpu: &Cpu,
         rows: usize,
         steps: Steps,
         count: usize,
-        elements: impl Fn(usize, usize, &mut [f32]) + Send + Sync,
+        elements: impl Fn(Range<usize>, usize, &mut [[f32; GROUP]]) + Send + Sync,
     ) -> Vec<Self> {
         let k = steps.k();
         let panels = rows.div_ceil(Shape::at(cpu.level).mr);
@@ -61,11 +69,16 @@ impl PackedA {
             }
         }
         cpu.threads.for_each(parts, |(rows, ks, mut panels)| {
-            let mut each = vec![0.0; count];
-            for (at, (k, i)) in ks.flat_map(|k| rows.clone().map(move |i| (k, i))).enumerate() {
-                elements(i, k, &mut each);
-                for (panel, x) in panels.iter_mut().zip(&each) {
-                    panel[at] = *x;
+            let mut each = vec![[0.0; GROUP]; count];
+            let mut at = 0;
+            for k in ks {
+                for first in rows.clone().step_by(GROUP) {
+                    let group = first..rows.end.min(first + GROUP);
+                    elements(group.clone(), k, &mut each);
+                    for (panel, each) in panels.iter_mut().zip(&each) {
+                        panel[at..at + group.len()].copy_from_slice(&each[..group.len()]);
+                    }
+                    at += group.len();
                 }
             }
         });

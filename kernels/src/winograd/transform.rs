@@ -4,7 +4,8 @@
 //! scaled so that Aᵀ holds powers of two only). Bᵀ depends on the points alone: r = 3 with m = 6 and r = 5 with m = 4 share
 //! theirs. Arrays have eight entries; those beyond α (or m) are zero.
 
-use crate::simd::Simd;
+use crate::gemm::GROUP;
+use crate::simd::{Simd, SimdOp};
 
 /// Largest α.
 pub(super) const MAX_ALPHA: usize = 8;
@@ -114,19 +115,41 @@ pub(super) fn filter<const TAPS: usize>(alpha: usize) -> [[f64; TAPS]; MAX_ALPHA
     g
 }
 
-/// G g Gᵀ of one filter into `u`, α × α.
-#[inline(always)]
-pub(super) fn filtered<const TAPS: usize>(
-    g: &[[f64; TAPS]; MAX_ALPHA],
-    alpha: usize,
-    weight: impl Fn(usize, usize) -> f64,
-    u: &mut [f32],
-) {
-    let filter: [[f64; TAPS]; TAPS] = std::array::from_fn(|y| std::array::from_fn(|x| weight(y, x)));
-    for (u, row) in u.chunks_exact_mut(alpha).zip(g) {
-        let line: [f64; TAPS] = std::array::from_fn(|x| (0..TAPS).map(|y| row[y] * filter[y][x]).sum());
-        for (u, row) in u.iter_mut().zip(g) {
-            *u = line.iter().zip(row).map(|(a, b)| a * b).sum::<f64>() as f32;
+/// G g Gᵀ of a [`GROUP`] of filters: place by place, filter beside filter.
+pub(super) struct Filtered<'a, const TAPS: usize> {
+    pub(super) g: &'a [[f64; TAPS]; MAX_ALPHA],
+    pub(super) alpha: usize,
+    pub(super) filters: [[[f64; GROUP]; TAPS]; TAPS],
+    /// α × α.
+    pub(super) u: &'a mut [[f32; GROUP]],
+}
+
+impl<const TAPS: usize> SimdOp for Filtered<'_, TAPS> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        for (u, row) in self.u.chunks_exact_mut(self.alpha).zip(self.g) {
+            let mut line = [[0.0; GROUP]; TAPS];
+            for (x, line) in line.iter_mut().enumerate() {
+                for (filters, g) in self.filters.iter().zip(row) {
+                    add(line, &filters[x], *g);
+                }
+            }
+            for (u, row) in u.iter_mut().zip(self.g) {
+                let mut sum = [0.0; GROUP];
+                for (line, g) in line.iter().zip(row) {
+                    add(&mut sum, line, *g);
+                }
+                *u = sum.map(|x| x as f32);
+            }
         }
+    }
+}
+
+#[inline(always)]
+fn add(sum: &mut [f64; GROUP], x: &[f64; GROUP], g: f64) {
+    for (sum, x) in sum.iter_mut().zip(x) {
+        *sum += g * x;
     }
 }

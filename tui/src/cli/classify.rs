@@ -5,16 +5,18 @@
 //! ```
 //! The ten crops are those of Krizhevsky et al. 2012, which Zeiler & Fergus 2013 use too.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
 use switchback_core::picture::Picture;
 use switchback_core::preprocess::Preprocess;
+use switchback_core::session::Session;
 use switchback_core::text::escape;
 use switchback_core::{Error, Shape, Tensor, Window};
 
 use super::Outcome;
+use super::ahead::Ahead;
 use super::arguments::at_least_one;
 use super::context::Context;
 use super::failure::{Failure, show};
@@ -91,8 +93,8 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ou
         .as_deref()
         .map(|o| Target::new(o, &formats, "classify", &output::paths(&sources)))
         .transpose()?;
-    let opened = open_all(context)?;
-    let shape = opened[0].input_shape();
+    let mut ahead = Ahead::default();
+    let opened = open_all(context, &mut ahead)?;
     let mut document = Document {
         header: opened[0].header(),
         models: if opened.len() > 1 { opened.iter().map(Opened::header).collect() } else { Vec::new() },
@@ -105,7 +107,7 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ou
     let mut meter = (sources.len() > 1).then(|| Meter::new(context, "classify"));
     for (done, source) in sources.iter().enumerate() {
         context.check()?;
-        match one(context, source, &opened, shape, crops) {
+        match one(context, source, &opened, &mut ahead, crops) {
             Ok((probabilities, scores)) => {
                 let result = top(source, &opened[0], &probabilities, &scores, arguments.top);
                 if !context.options.json && target.is_none() {
@@ -144,14 +146,17 @@ pub(crate) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ou
 }
 
 /// The models, on one pool of threads.
-fn open_all(context: &Context) -> anyhow::Result<Vec<Opened>> {
+fn open_all(context: &Context, ahead: &mut Ahead) -> anyhow::Result<Vec<Opened>> {
     let paths = &context.options.model;
     let cpu = model::cpu(context);
+    let mut open = |path: Option<&Path>, cpu| {
+        let pack = |session: &Session| session.prepare(&session.keep_scores());
+        model::open_while(context, path, cpu, |session| ahead.begin(session, pack))
+    };
     if paths.is_empty() {
-        return Ok(vec![model::open_on(context, None, cpu)?]);
+        return Ok(vec![open(None, cpu)?]);
     }
-    let opened: Vec<Opened> =
-        paths.iter().map(|p| model::open_on(context, Some(p), cpu.clone())).collect::<Result<_, _>>()?;
+    let opened: Vec<Opened> = paths.iter().map(|p| open(Some(p), cpu.clone())).collect::<Result<_, _>>()?;
     let classes: Vec<usize> = opened.iter().map(|o| o.network().classes()).collect();
     if let Some(i) = classes.iter().position(|&c| c != classes[0]) {
         return Err(Failure::usage(format!(
@@ -170,15 +175,16 @@ fn one(
     context: &Context,
     source: &Source,
     opened: &[Opened],
-    shape: Shape,
+    ahead: &mut Ahead,
     crops: usize,
 ) -> anyhow::Result<(Vec<f32>, Vec<f32>)> {
-    let input = input::read(context, source, shape)?;
+    let input = input::read(context, source, opened[0].input_shape())?;
     let classes = opened[0].network().classes();
     let (mut probabilities, mut scores) = (vec![0.0_f64; classes], vec![0.0_f64; classes]);
     let mut runs = 0;
     for model in opened {
         let tensor = tensor(&input, source, model, crops)?;
+        ahead.end();
         let result = model.session.classify(&tensor)?;
         for (p, s) in result.probabilities.iter().zip(&result.scores) {
             probabilities.iter_mut().zip(p).for_each(|(sum, &x)| *sum += f64::from(x));
