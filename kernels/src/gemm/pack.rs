@@ -12,6 +12,7 @@
 //! The rows of A are dealt evenly to as few panels as possible, so no row is padding.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::micro::{Ahead, Shape};
 use super::{Matrix, Packed, Steps};
@@ -22,6 +23,9 @@ use crate::simd::{Level, Simd};
 /// Rows of which elements are asked for at once.
 pub(crate) const GROUP: usize = 16;
 
+/// Floats of a cache line.
+const LINE: usize = 16;
+
 /// The left operand, packed for one level.
 pub struct PackedA {
     level: Level,
@@ -29,7 +33,10 @@ pub struct PackedA {
     k: usize,
     steps: Steps,
     panels: usize,
-    data: AlignedBuf,
+    /// Of this matrix and those packed together with it.
+    data: Arc<AlignedBuf>,
+    /// Where this one begins.
+    start: usize,
 }
 
 impl PackedA {
@@ -54,11 +61,11 @@ impl PackedA {
     ) -> Vec<Self> {
         let k = steps.k();
         let panels = rows.div_ceil(Shape::at(cpu.level).mr);
-        let mut all: Vec<_> = (0..count)
-            .map(|_| Self { level: cpu.level, rows, k, steps, panels, data: AlignedBuf::zeroed(rows * k) })
-            .collect();
+        // Each begins with a cache line, and a line further in its page than the one before: they are written side by side.
+        let pitch = (rows * k).next_multiple_of(LINE) + LINE;
+        let mut data = AlignedBuf::zeroed(pitch * count);
         let ranges: Vec<_> = (0..panels).map(|p| panel_rows(rows, panels, p)).collect();
-        let mut rests: Vec<_> = all.iter_mut().map(|packed| &mut packed.data[..]).collect();
+        let mut rests: Vec<_> = data.chunks_exact_mut(pitch).collect();
         let mut parts = Vec::with_capacity(panels * steps.count());
         for i in 0..steps.count() {
             let ks = steps.range(i);
@@ -76,13 +83,20 @@ impl PackedA {
                     let group = first..rows.end.min(first + GROUP);
                     elements(group.clone(), k, &mut each);
                     for (panel, each) in panels.iter_mut().zip(&each) {
-                        panel[at..at + group.len()].copy_from_slice(&each[..group.len()]);
+                        let to = &mut panel[at..];
+                        match to.first_chunk_mut::<GROUP>() {
+                            // The next group writes over what is too much.
+                            Some(to) => *to = *each,
+                            None => to[..group.len()].copy_from_slice(&each[..group.len()]),
+                        }
                     }
                     at += group.len();
                 }
             }
         });
-        all
+        let data = Arc::new(data);
+        let one = |i| Self { level: cpu.level, rows, k, steps, panels, data: Arc::clone(&data), start: i * pitch };
+        (0..count).map(one).collect()
     }
 
     /// Rows.
@@ -97,7 +111,7 @@ impl PackedA {
 
     /// Memory of the panels.
     pub fn bytes(&self) -> usize {
-        self.data.len() * size_of::<f32>()
+        self.rows * self.k * size_of::<f32>()
     }
 
     /// The kc blocks that the panels are cut into.
@@ -113,7 +127,7 @@ impl PackedA {
     /// Panel `p` of the kc block `k`.
     pub(crate) fn panel(&self, k: &Range<usize>, p: usize) -> &[f32] {
         let rows = self.panel_rows(p);
-        let start = self.rows * k.start + rows.start * k.len();
+        let start = self.start + self.rows * k.start + rows.start * k.len();
         &self.data[start..start + rows.len() * k.len()]
     }
 }
