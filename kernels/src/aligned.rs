@@ -46,7 +46,8 @@ impl AlignedBuf {
         // Where huge pages are not to be had, small ones do.
         #[cfg(target_os = "linux")]
         drop(map.advise(memmap2::Advice::HugePage));
-        let data = NonNull::new(map.as_mut_ptr().cast::<f32>()).filter(|data| data.addr().get().is_multiple_of(ALIGN))?;
+        let data =
+            NonNull::new(map.as_mut_ptr().cast::<f32>()).filter(|data| data.addr().get().is_multiple_of(ALIGN))?;
         Some(Self { data, len, map: Some(map) })
     }
 

@@ -33,9 +33,9 @@ use crate::gemm::{GROUP, Packed, PackedA, Shape, Steps};
 use crate::geometry::{Geometry, Window};
 use crate::padded::Padded;
 use crate::view::{Maps, MapsMut, PlaneMut, Weights};
-use transform::Filtered;
 use block::{Block, Input, Output, Whole, Work};
 pub use pieces::{Piece, SLACK, frame, winograd_pieces};
+use transform::Filtered;
 
 /// Which F(m×m, r×r); see [`can`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
