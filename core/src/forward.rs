@@ -294,6 +294,7 @@ fn how(network: &Network, plan: &Plan, step: &Step) -> &'static str {
     let storage = |id: NodeId| plan.place(id).storage;
     match &node.layer {
         Layer::Concat if node.inputs.iter().all(|&i| storage(i) == storage(step.output)) => IN_PLACE,
+        Layer::Conv2d { .. } if packed::conv(network, step.node).is_depthwise() => "depthwise",
         layer => algorithm(layer, step.tile),
     }
 }

@@ -15,7 +15,7 @@ pub struct Observed {
     pub output: NodeId,
     /// The tensor that a sum fused with the layer added.
     pub add: Option<NodeId>,
-    /// How it was computed: `gemm`, `im2col`, `winograd2`, `winograd4`, `winograd6`, `rows`, `columns`, `direct`, or
+    /// How it was computed: `gemm`, `im2col`, `winograd2`, `winograd4`, `winograd6`, `depthwise`, `rows`, `columns`, `direct`, or
     /// [`IN_PLACE`].
     pub algorithm: &'static str,
     /// How long it took.

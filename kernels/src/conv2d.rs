@@ -6,9 +6,11 @@
 //! filters, packed once      column matrix, never written       out, stored in place
 //!  O/G × (C/G·kh·kw)    ×    (C/G·kh·kw) × (N·cells)       =    O/G × (N·cells)      for each group G
 //! ```
-//! Where weights outweigh cells the product runs transposed: see `gemm::cells`.
+//! Where weights outweigh cells the product runs transposed: see `gemm::cells`; where each filter sees one map there is no
+//! product: see `depthwise`.
 
 use crate::Cpu;
+use crate::depthwise;
 use crate::gemm::{self, Epilogue, Output, PackedA, PackedB, Product};
 use crate::geometry::Geometry;
 use crate::im2col::Im2col;
@@ -32,6 +34,11 @@ impl Conv2d {
     /// Multiplications a filter makes for one output cell: C / groups · kh · kw.
     pub fn taps(&self) -> usize {
         self.in_channels / self.groups * self.geometry.kernel[0] * self.geometry.kernel[1]
+    }
+
+    /// Whether each filter sees one map of several.
+    pub fn is_depthwise(&self) -> bool {
+        self.groups > 1 && self.groups == self.in_channels
     }
 
     /// Weights of all filters.
@@ -78,6 +85,8 @@ enum Groups {
     Rows(Vec<PackedA>),
     /// As their columns.
     Columns(Vec<PackedB>),
+    /// As they are, where each filter sees one map.
+    Depthwise(Vec<f32>),
 }
 
 impl PackedConv2d {
@@ -86,6 +95,7 @@ impl PackedConv2d {
         match &self.groups {
             Groups::Rows(groups) => groups.iter().map(PackedA::bytes).sum(),
             Groups::Columns(groups) => groups.iter().map(PackedB::bytes).sum(),
+            Groups::Depthwise(filters) => size_of_val(&filters[..]),
         }
     }
 }
@@ -99,13 +109,14 @@ pub fn pack(cpu: &Cpu, conv: &Conv2d, weights: Weights<'_>, scale: Option<&[f32]
     }
     let (rows, taps) = (conv.out_channels / conv.groups, conv.taps());
     let element = |o: usize, k: usize| weights.get(o * taps + k) * scale.map_or(1.0, |scale| scale[o]);
-    let groups = match filters_as_columns(cpu, conv) {
-        true => Groups::Columns(
+    let groups = if conv.is_depthwise() {
+        Groups::Depthwise((0..conv.weights()).map(|i| element(i / taps, i % taps)).collect())
+    } else if filters_as_columns(cpu, conv) {
+        Groups::Columns(
             (0..conv.groups).map(|g| PackedB::new(cpu, rows, taps, |k, i| element(g * rows + i, k))).collect(),
-        ),
-        false => Groups::Rows(
-            (0..conv.groups).map(|g| PackedA::new(cpu, rows, taps, |i, k| element(g * rows + i, k))).collect(),
-        ),
+        )
+    } else {
+        Groups::Rows((0..conv.groups).map(|g| PackedA::new(cpu, rows, taps, |i, k| element(g * rows + i, k))).collect())
     };
     PackedConv2d { conv: *conv, groups }
 }
@@ -179,6 +190,9 @@ fn run(cpu: &Cpu, conv: &Conv2d, packed: &PackedConv2d, epilogue: Epilogue<'_>, 
     if window.is_empty() {
         return;
     }
+    if let Groups::Depthwise(filters) = &packed.groups {
+        return depthwise::run(cpu, conv, filters, &epilogue, input, out);
+    }
     let each = conv.in_channels / conv.groups;
     if Im2col::reads_in_place(&conv.geometry, window, &input) {
         let taps = Im2col::taps(&conv.geometry, each, &input);
@@ -211,5 +225,6 @@ fn multiply<'a>(
             let products: Vec<_> = groups.iter().enumerate().map(product).collect();
             gemm::run_cells(cpu, &products, out, epilogue);
         }
+        Groups::Depthwise(_) => unreachable!("not a product of matrices"),
     }
 }

@@ -35,6 +35,7 @@ mod caches;
 pub mod conv2d;
 pub mod conv_pool2d;
 pub mod conv_transpose2d;
+mod depthwise;
 pub mod gemm;
 pub mod geometry;
 pub mod global_pool;

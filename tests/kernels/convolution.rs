@@ -227,6 +227,27 @@ fn layers_of_real_networks() {
     }
 }
 
+/// Maps wider and higher than a block, narrower than a vector, more than fit in a chunk; filters that share a map.
+#[test]
+fn depthwise() {
+    let conv =
+        |maps, filters, geometry| Conv2d { in_channels: maps, out_channels: maps * filters, groups: maps, geometry };
+    let odd = Geometry { kernel: [3, 4], stride: [1, 3], dilation: [2, 1], pads: [2, 0, 1, 3] };
+    for (conv, batch, size) in [
+        (conv(3, 1, Geometry::square(3, 1, 1)), 2, [40, 83]),
+        (conv(5, 2, Geometry::square(3, 2, 1)), 1, [41, 60]),
+        (conv(2, 1, Geometry::square(7, 1, 3)), 1, [21, 131]),
+        (conv(300, 1, Geometry::square(3, 1, 1)), 2, [9, 14]),
+        (conv(4, 3, odd), 2, [19, 75]),
+        (conv(6, 1, Geometry::square(1, 2, 0)), 1, [9, 9]),
+    ] {
+        assert!(conv.is_depthwise());
+        for level in Level::available() {
+            Case { conv, batch, size }.check(level);
+        }
+    }
+}
+
 #[test]
 fn scales_fold_into_the_filters() {
     let conv = Conv2d { in_channels: 2, out_channels: 3, groups: 1, geometry: Geometry::square(3, 1, 1) };
