@@ -100,6 +100,19 @@ def products(rows):
     return "\n".join(text).rstrip()
 
 
+def cold(rows):
+    """Fresh processes. `rows` is a list of {name, threads, engines}."""
+    engines = [e for e in TITLES if any(e in r["engines"] for r in rows)]
+    text = ["**A fresh process to its first answer, milliseconds, the model in the page cache**", "",
+            "| network, threads | ours / best rival | " + " | ".join(TITLES[e] for e in engines) + " |", "|---" * (len(engines) + 2) + "|"]
+    for r in rows:
+        _, least = best_rival(r["engines"])
+        times = [r["engines"].get(e, {}).get("ms") for e in engines]
+        ratio = f"**{r['engines']['ours']['ms'] / least:.2f}**" if least and "ours" in r["engines"] else "–"
+        text.append(f"| {r['name']}, {r['threads']} | " + " | ".join([ratio, *(number(t) if t else "–" for t in times)]) + " |")
+    return "\n".join(text)
+
+
 def projections(rows):
     heads = ["trace and one unit, ours / Captum", "ours ms", "Captum ms", "each further unit ms", "whole programs, ours / Captum",
              "ours ms", "Captum ms", "relative L2"]
@@ -138,6 +151,8 @@ def blocks(raw):
         tables = [networks(raw["networks"])] + ([products(raw["products"])] if raw.get("products") else [])
         long = "\n\n".join([head(raw, [versions + " Below 1 Switchback is faster."]), *(t.rstrip() for t in tables)])
         found["rivals"] = (long, short(raw))
+    if raw.get("cold"):
+        found["cold"] = (head(raw, [f"{raw['versions']}."]) + "\n\n" + cold(raw["cold"]), head(raw) + "\n\n" + cold(raw["cold"]))
     if raw.get("attribute"):
         tables = "\n\n".join([projections(raw["attribute"]), occlusions(raw["attribute"])])
         found["captum"] = (head(raw, [versions]) + "\n\n" + tables, head(raw) + "\n\n" + tables)

@@ -5,6 +5,7 @@
     benches/rivals/run.py setup            only installs, builds and makes the networks
     benches/rivals/run.py networks --only squeezenet1.1 --engines ours,ort,ncnn --threads 2 --batch 1 --rounds 5
     benches/rivals/run.py products         matrix products: ours, matrixmultiply, gemm, NumPy, PyTorch
+    benches/rivals/run.py cold             fresh processes, from their start to the first answer
     benches/rivals/run.py attribute        projection and occlusion beside Captum
     benches/rivals/run.py table a.json …   only the tables, from results that --json wrote, put together
 
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import time
 
+import cold
 import environment
 import networks
 import products
@@ -33,7 +35,7 @@ def listed(kind=str):
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", default="all", choices=["all", "setup", "networks", "products", "attribute", "table"])
+    parser.add_argument("what", nargs="?", default="all", choices=["all", "setup", "networks", "products", "cold", "attribute", "table"])
     parser.add_argument("files", nargs="*", help="of `table`: results that --json wrote")
     parser.add_argument("--dir", default=environment.default_folder(), help="the scratch folder")
     parser.add_argument("--only", type=listed(), default=list(NAMES), help="networks, parted by commas")
@@ -74,6 +76,17 @@ def run_products(env, args):
     return [row for threads in args.threads for row in products.compare(env, threads, min(args.rounds, 5), args.seconds / 2, log)]
 
 
+def run_cold(env, args):
+    env.make_models(args.only)
+    engines = [e for e in args.engines if e != "ours-f16"]
+    rows = []
+    for name in args.only:
+        for threads in args.threads:
+            rows.append({"name": name, "threads": threads, "engines": cold.compare(env, name, engines, threads, args.rounds)})
+            log(f"cold {name}, {threads} thread(s): " + ", ".join(f"{e} {c['ms']:.0f} ms" for e, c in rows[-1]["engines"].items()))
+    return rows
+
+
 def run_attribute(env, args):
     names = [n for n in args.only if n in ("alexnet", "zfnet", "vgg16")]
     env.make_models(names)
@@ -112,6 +125,8 @@ def main():
         raw["networks"] = run_networks(env, args)
     if args.what in ("all", "products"):
         raw["products"] = run_products(env, args)
+    if args.what in ("all", "cold"):
+        raw["cold"] = run_cold(env, args)
     if args.what in ("all", "attribute"):
         raw["attribute"] = run_attribute(env, args)
     if args.json:
