@@ -7,10 +7,11 @@
 //!  O/G × (C/G·kh·kw)    ×    (C/G·kh·kw) × (N·cells)       =    O/G × (N·cells)      for each group G
 //! ```
 //! Where weights outweigh cells the product runs transposed: see `gemm::cells`; where each filter sees one map there is no
-//! product: see `depthwise`.
+//! product: see `depthwise`; where taps are few their rows are not packed: see `direct`.
 
 use crate::Cpu;
 use crate::depthwise;
+use crate::direct;
 use crate::gemm::{self, Epilogue, Output, PackedA, PackedB, Product};
 use crate::geometry::Geometry;
 use crate::im2col::Im2col;
@@ -96,6 +97,17 @@ impl PackedConv2d {
             Groups::Rows(groups) => groups.iter().map(PackedA::bytes).sum(),
             Groups::Columns(groups) => groups.iter().map(PackedB::bytes).sum(),
             Groups::Depthwise(filters) => size_of_val(&filters[..]),
+        }
+    }
+
+    /// The filters, where they can run without packed columns: of one group, all taps in one block of steps.
+    pub(crate) fn direct(&self) -> Option<&PackedA> {
+        match &self.groups {
+            Groups::Rows(groups) => match &groups[..] {
+                [filters] if filters.steps().count() == 1 => Some(filters),
+                _ => None,
+            },
+            Groups::Columns(_) | Groups::Depthwise(_) => None,
         }
     }
 }
@@ -192,6 +204,11 @@ fn run(cpu: &Cpu, conv: &Conv2d, packed: &PackedConv2d, epilogue: Epilogue<'_>, 
     }
     if let Groups::Depthwise(filters) = &packed.groups {
         return depthwise::run(cpu, conv, filters, &epilogue, input, out);
+    }
+    if let (Some(filters), false) = (packed.direct(), epilogue.accumulate)
+        && direct::pays(cpu, conv, window)
+    {
+        return direct::run(cpu, conv, filters, epilogue.bias, epilogue.relu, input, out);
     }
     let each = conv.in_channels / conv.groups;
     if Im2col::reads_in_place(&conv.geometry, window, &input) {

@@ -6,12 +6,16 @@
 //! Bands whose windows overlap compute the shared rows twice. One thread takes a band all the way; the numbers are those of
 //! the two kernels called one after the other, bit for bit.
 
+mod direct;
+
 use std::cell::Cell;
 
 use crate::Cpu;
 use crate::aligned::AlignedBuf;
 use crate::caches::Caches;
 use crate::conv2d::{self, Activation, Conv2d, PackedConv2d};
+use crate::direct::{Band, bands};
+use crate::gemm::PackedA;
 use crate::geometry::{Geometry, Window};
 use crate::max_pool2d::max_pool2d;
 use crate::view::{Layout, Maps, MapsMut, PlaneMut};
@@ -116,28 +120,34 @@ pub fn conv_pool2d(cpu: &Cpu, work: &ConvPool2d<'_>, input: Maps<'_>, out: MapsM
     assert_eq!(out.channels(), work.conv.out_channels, "channels out");
     assert_eq!(out.window(), Window::full(out.full()), "pooled maps must be whole");
     let full = out.full();
-    let rows = band(cpu, work, full, out.batch());
-    let each = full[0].div_ceil(rows);
-    let mut tasks: Vec<(usize, Window, Vec<PlaneMut<'_>>)> = (0..out.batch() * each)
-        .map(|i| (i / each, i % each * rows))
-        .map(|(n, y)| (n, Window { y0: y, x0: 0, y1: (y + rows).min(full[0]), x1: full[1] }, Vec::new()))
-        .collect();
-    for mut plane in out.into_planes() {
-        for (_, window, planes) in &mut tasks[plane.image * each..(plane.image + 1) * each] {
-            let (part, rest) = plane.split_at(window.y1);
-            planes.push(part);
-            plane = rest;
-        }
-    }
+    let direct = work.direct(full);
+    let rows = band(cpu, work, full, out.batch(), direct.is_some());
     let single = Cpu::single(cpu.level);
-    cpu.threads.for_each(tasks, |(n, window, planes)| {
-        run(&single, work, input.image_range(n, n + 1), full, window, planes);
+    cpu.threads.for_each(bands(out, rows), |Band { image, window, planes }| {
+        let input = input.image_range(image, image + 1);
+        match direct {
+            Some(filters) => direct::run(&single, work, filters, input, window, planes),
+            None => run(&single, work, input, full, window, planes),
+        }
     });
 }
 
-/// Pooled rows of a band: what half of L2 holds of the convolution's maps, in whole tiles, dealt evenly to the threads.
-fn band(cpu: &Cpu, work: &ConvPool2d<'_>, full: [usize; 2], batch: usize) -> usize {
-    let row = work.conv.out_channels * work.size[1] * size_of::<f32>();
+impl<'a> ConvPool2d<'a> {
+    /// The filters, where the rows between convolution and pool need not be held for all channels at once.
+    fn direct(&self, full: [usize; 2]) -> Option<&'a PackedA> {
+        match self.filters {
+            Filters::Gemm(packed) if direct::can(&self.pool, self.size, full) => packed.direct(),
+            _ => None,
+        }
+    }
+}
+
+/// Pooled rows of a band: what half of L2 holds of the convolution's maps, or of what it reads where it is `direct`, in
+/// whole tiles, dealt evenly to the threads.
+fn band(cpu: &Cpu, work: &ConvPool2d<'_>, full: [usize; 2], batch: usize, direct: bool) -> usize {
+    let [sy, sx] = work.conv.geometry.stride;
+    let floats = if direct { work.conv.in_channels * sy * sx } else { work.conv.out_channels };
+    let row = floats * work.size[1] * size_of::<f32>();
     let room = Caches::get().l2 / 2 / row;
     let step = work.pool.stride[0];
     let most = (room.saturating_sub(work.pool.extent()[0]) / step + 1).min(full[0]);

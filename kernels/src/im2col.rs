@@ -43,12 +43,20 @@ impl Taps {
     fn new(geometry: &Geometry, channels: usize, [channel, row]: [usize; 2], part: usize) -> Self {
         let ([kh, kw], [dy, dx]) = (geometry.kernel, geometry.dilation);
         let s = geometry.stride[1];
-        let column = |kx: usize| kx * dx % s * part + kx * dx / s;
-        let offsets = (0..channels)
-            .flat_map(|c| (0..kh).map(move |ky| c * channel + ky * dy * row))
-            .flat_map(|start| (0..kw).map(move |kx| start + column(kx)))
-            .collect();
+        let columns: Vec<usize> = (0..kw).map(|kx| kx * dx % s * part + kx * dx / s).collect();
+        let mut offsets = Vec::with_capacity(channels * kh * kw);
+        for c in 0..channels {
+            for ky in 0..kh {
+                let start = c * channel + ky * dy * row;
+                offsets.extend(columns.iter().map(|column| start + column));
+            }
+        }
         Self { offsets, step: (geometry.kernel == [1, 1]).then_some(channel) }
+    }
+
+    /// Of each tap, in the order of the filters.
+    pub(crate) fn offsets(&self) -> &[usize] {
+        &self.offsets
     }
 }
 

@@ -36,6 +36,7 @@ pub mod conv2d;
 pub mod conv_pool2d;
 pub mod conv_transpose2d;
 mod depthwise;
+mod direct;
 pub mod gemm;
 pub mod geometry;
 pub mod global_pool;

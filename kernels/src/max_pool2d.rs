@@ -172,7 +172,7 @@ impl<const TAPS: usize, const SWITCHES: bool> SimdOp for Spaced<'_, TAPS, SWITCH
 const AHEAD: usize = 512;
 
 /// Whether all taps of some column of outputs lie in padding: its switch is 0, whatever the row.
-fn tapless(geometry: &Geometry, window: Window, width: usize) -> bool {
+pub(crate) fn tapless(geometry: &Geometry, window: Window, width: usize) -> bool {
     let none = |ox| (0..geometry.kernel[1]).all(|kx| tap_at(geometry, 1, ox, kx, width).is_none());
     (window.x0..window.x1).any(none)
 }

@@ -16,6 +16,23 @@ fn fused_is_one_after_the_other() {
         ([3, 20], Geometry::square(7, 2, 3), [70, 75], Geometry::square(3, 2, 1), false, 3),
         ([16, 70], Geometry::square(3, 1, 1), [64, 90], Geometry::square(2, 2, 0), false, 2),
         ([5, 9], Geometry::square(3, 1, 1), [9, 7], Geometry::square(3, 1, 1), false, 1),
+        ([1, 17], Geometry::square(3, 1, 1), [19, 98], Geometry::square(3, 2, 1), true, 2),
+        (
+            [4, 31],
+            Geometry::square(3, 1, 0),
+            [22, 68],
+            Geometry { pads: [2, 1, 0, 2], ..Geometry::square(3, 2, 0) },
+            true,
+            1,
+        ),
+        (
+            [2, 5],
+            Geometry::square(2, 3, 1),
+            [41, 110],
+            Geometry { stride: [3, 2], ..Geometry::square(2, 1, 1) },
+            false,
+            1,
+        ),
     ];
     for ([ins, outs], geometry, size, pool, ceil, batch) in cases {
         let conv = Conv2d { in_channels: ins, out_channels: outs, groups: 1, geometry };
@@ -46,6 +63,42 @@ fn fused_is_one_after_the_other() {
                     conv_pool2d(&cpu, &work, input, MapsMut::new(&mut got, batch, outs, full));
                     assert_bits(&format!("{level} {work:?} {threads}"), &got, &want);
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_not_finite_comes_through_a_fused_pool() {
+    let (geometry, pool, size) = (Geometry::square(3, 2, 0), Geometry::square(3, 2, 1), [37, 67]);
+    let conv = Conv2d { in_channels: 3, out_channels: 15, groups: 1, geometry };
+    let between = geometry.out_size(size, false).expect("fits");
+    let full = pool.out_size(between, true).expect("fits");
+    let bytes: Vec<u8> = numbers(1, conv.weights()).iter().flat_map(|x| x.to_le_bytes()).collect();
+    for (special, activation) in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY]
+        .into_iter()
+        .flat_map(|special| [(special, Activation::None), (special, Activation::Relu)])
+    {
+        let mut x = numbers(2, 3 * size[0] * size[1]);
+        for at in [0, 5 * size[1] + 40, 3 * size[0] * size[1] - 1] {
+            x[at] = special;
+        }
+        let input = Maps::new(&x, 1, 3, size);
+        for level in Level::available() {
+            let cpu = Cpu::single(level);
+            let packed = conv2d::pack(&cpu, &conv, Weights::new(&bytes, Dtype::F32), None);
+            let mut maps = vec![0.0; 15 * between[0] * between[1]];
+            let out = MapsMut::new(&mut maps, 1, 15, between);
+            conv2d::conv2d(&cpu, &conv, &packed, None, activation, input, out);
+            let (mut want, mut got) = (vec![0.0; 15 * full[0] * full[1]], vec![0.0; 15 * full[0] * full[1]]);
+            let out = MapsMut::new(&mut want, 1, 15, full);
+            max_pool2d(&cpu, &pool, Maps::new(&maps, 1, 15, between), out, None);
+            let filters = Filters::Gemm(&packed);
+            let work = ConvPool2d { conv, filters, bias: None, activation, size: between, pool };
+            conv_pool2d(&cpu, &work, input, MapsMut::new(&mut got, 1, 15, full));
+            assert!(special.is_infinite() || got.iter().any(|x| x.is_nan()));
+            for (got, want) in got.iter().zip(&want) {
+                assert!(got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan(), "{level}: {got}, not {want}");
             }
         }
     }

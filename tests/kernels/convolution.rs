@@ -210,6 +210,11 @@ fn layers_of_real_networks() {
         (conv(48, 64, 1, Geometry::square(3, 1, 1)), 1, [13, 13]),
         (conv(24, 24, 24, Geometry::square(3, 1, 1)), 2, [14, 14]),
         (conv(32, 32, 2, Geometry::square(5, 1, 2)), 1, [13, 13]),
+        // Few taps, rows that fill their vectors: straight from the rows.
+        (conv(3, 33, 1, Geometry::square(3, 1, 1)), 2, [9, 63]),
+        (conv(3, 14, 1, Geometry::square(3, 2, 0)), 1, [29, 133]),
+        (conv(1, 5, 1, Geometry { kernel: [5, 3], stride: [2, 3], dilation: [1, 2], pads: [1, 0, 2, 3] }), 3, [11, 95]),
+        (conv(4, 20, 1, Geometry { kernel: [2, 2], stride: [1, 2], dilation: [2, 1], pads: [0, 3, 1, 0] }), 1, [7, 90]),
         // Weights outweigh cells: filters are the columns of tiles.
         (conv(64, 67, 1, Geometry::square(3, 1, 1)), 2, [7, 9]),
         (

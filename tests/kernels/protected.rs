@@ -104,6 +104,9 @@ fn convolutions() -> Vec<(Conv2d, usize, [usize; 2])> {
         (conv(2, 3, 1, Geometry { kernel: [3, 2], stride: [1, 2], dilation: [2, 3], pads: [1, 0, 2, 3] }), 1, [13, 19]),
         (conv(16, 33, 1, Geometry::square(3, 1, 1)), 1, [13, 13]),
         (conv(40, 24, 1, Geometry::square(5, 1, 2)), 1, [6, 7]),
+        // Few taps: straight from the rows.
+        (conv(3, 15, 1, Geometry::square(3, 1, 1)), 2, [5, 62]),
+        (conv(3, 8, 1, Geometry::square(3, 2, 0)), 1, [9, 95]),
         // Filters as the columns of tiles.
         (
             conv(30, 37, 1, Geometry { kernel: [6, 5], stride: [2, 3], dilation: [1, 1], pads: [1, 0, 2, 3] }),
@@ -207,6 +210,18 @@ fn winograd_and_convolutions_under_pools() {
                 [y.to_vec(), z.to_vec()].concat()
             });
         }
+        let over = Geometry::square(3, 2, 1);
+        let lapped = over.out_size(size, true).expect("the pool fits");
+        everywhere(&format!("convolution of {ins} → {outs} × {size:?} under pools that overlap"), |bench| {
+            let (x, bytes) = (bench.random(1, 2 * large), bench.bytes(2, conv.weights()));
+            let mut z = bench.junk(2 * outs * lapped[0] * lapped[1]);
+            let packed = conv2d::pack(&bench.cpu, &conv, Weights::new(&bytes, Dtype::F32), None);
+            let (filters, activation) = (Filters::Gemm(&packed), Activation::Relu);
+            let work = ConvPool2d { conv, filters, bias: None, activation, size, pool: over };
+            let out = MapsMut::new(&mut z, 2, outs, lapped);
+            conv_pool2d(&bench.cpu, &work, Maps::new(&x, 2, ins, read), out);
+            z.to_vec()
+        });
         everywhere(&format!("pooled convolution of {ins} → {outs} × {size:?}"), |bench| {
             let (x, bytes) = (bench.random(1, 2 * large), bench.bytes(2, conv.weights()));
             let (bias, mut y, mut z) = (bench.random(3, outs), bench.random(4, 2 * little), bench.junk(2 * least));
