@@ -4,7 +4,8 @@
 //! band of pooled rows  ⟵ max ⟵  the rows of the convolution that they read, in L2  ⟵ conv2d ⟵  input
 //! ```
 //! Bands whose windows overlap compute the shared rows twice. One thread takes a band all the way; the numbers are those of
-//! the two kernels called one after the other, bit for bit.
+//! the two kernels called one after the other, bit for bit. Winograd's convolution takes the maxima of 2 × 2 by itself, before its
+//! results leave their registers.
 
 mod direct;
 
@@ -120,6 +121,11 @@ pub fn conv_pool2d(cpu: &Cpu, work: &ConvPool2d<'_>, input: Maps<'_>, out: MapsM
     assert_eq!(out.channels(), work.conv.out_channels, "channels out");
     assert_eq!(out.window(), Window::full(out.full()), "pooled maps must be whole");
     let full = out.full();
+    if let Filters::Winograd(packed) = work.filters
+        && winograd::pools(&work.pool, work.size, full)
+    {
+        return winograd::winograd_pool(cpu, &work.conv, packed, work.bias, work.activation, input, out);
+    }
     let direct = work.direct(full);
     let rows = band(cpu, work, full, out.batch(), direct.is_some());
     let single = Cpu::single(cpu.level);

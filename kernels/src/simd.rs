@@ -251,6 +251,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn rsqrt(self, a: Self::F32) -> Self::F32;
     /// The 2·LANES values of `a` then `b`, parted into those at even and at odd places.
     fn deinterleave(self, a: Self::F32, b: Self::F32) -> (Self::F32, Self::F32);
+    /// The 3·LANES values of three vectors, parted into those at places 0, 3, …, at 1, 4, … and at 2, 5, ….
+    fn deinterleave3(self, v: [Self::F32; 3]) -> [Self::F32; 3];
     /// Lanes 1.. of `a`, then lane 0 of `b`.
     fn shift_in(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// The way back: lanes of `a` at even and of `b` at odd places, as two vectors in order.
@@ -260,6 +262,26 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn load_columns(self, s: &[f32], at: &[usize; 16]) -> [Self::F32; 8];
     /// Lane l of vector j goes to `s[l · stride + j]` for j < `N`, which is 2, 4, 6 or 8; nothing else is written.
     fn store_columns<const N: usize>(self, v: [Self::F32; 8], s: &mut [f32], stride: usize);
+    /// Vector j is `s[j · stride..]`, for j < `N`, at most 8.
+    #[inline(always)]
+    fn load_rows<const N: usize>(self, s: &[f32], stride: usize) -> [Self::F32; 8] {
+        check_rows::<N>(s.len(), stride, Self::LANES);
+        let mut rows = [self.splat(0.0); 8];
+        for j in 0..N {
+            // SAFETY: `check_rows` found that a vector's floats follow the start of every row.
+            rows[j] = unsafe { self.load_ptr(s.as_ptr().add(j * stride)) };
+        }
+        rows
+    }
+    /// Vector j goes to `s[j · stride..]`, for j < `N`, at most 8, in that order.
+    #[inline(always)]
+    fn store_rows<const N: usize>(self, v: [Self::F32; 8], s: &mut [f32], stride: usize) {
+        check_rows::<N>(s.len(), stride, Self::LANES);
+        for j in 0..N {
+            // SAFETY: as in `load_rows`; `s` is borrowed uniquely.
+            unsafe { self.store_ptr(v[j], s.as_mut_ptr().add(j * stride)) };
+        }
+    }
     /// The sum of the lanes, by halving: ((0+4)+(2+6))+….
     fn reduce_sum(self, a: Self::F32) -> f32;
     /// The largest lane; any NaN may be lost.
@@ -280,4 +302,12 @@ pub trait Simd: Copy + Send + Sync + 'static {
             }
         }
     }
+}
+
+/// Panics unless `len` floats hold `N` rows of `lanes`, `stride` apart.
+#[inline(always)]
+fn check_rows<const N: usize>(len: usize, stride: usize, lanes: usize) {
+    const { assert!(N >= 1 && N <= 8) };
+    // A stride within the slice cannot make the product overflow.
+    assert!(stride <= len && (N - 1) * stride + lanes <= len, "{N} rows {stride} apart, the slice has {len}");
 }

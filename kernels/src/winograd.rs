@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! tiles of m × m outputs, each from α × α inputs, α = m + r − 1
-//!   V[ξ] (C × tiles) = Bᵀ d B         panels for the micro-kernel, one product for each ξ of the α² places in a tile
-//!   M[ξ] (O × tiles) = U[ξ] · V[ξ]    U[ξ] (O × C) = G g Gᵀ, packed ahead
+//!   V[ξ] (tiles × C) = Bᵀ d B         panels for the micro-kernel, one product for each ξ of the α² places in a tile
+//!   M[ξ] (tiles × O) = V[ξ] · U[ξ]    U[ξ] (C × O) = G g Gᵀ, packed ahead
 //!   out              = Aᵀ M A         bias and ReLU on the way
 //! ```
 //! α² multiplications instead of r²·m²: for 3×3 4/9 of them with m = 2, 1/4 with m = 4, 1/5 with m = 6, for 5×5 1/6 with m = 4, at
@@ -13,12 +13,14 @@
 //! A convolution of stride 2 is one of stride 1 by filters half as large over maps parted by stride, four for one: 5×5 becomes
 //! 3×3, with 9 multiplications instead of 25 where m = 4, and 11×11 of stride 4 as well, with 36 instead of 121.
 //!
-//! Few tiles are transformed by all threads together, who then share the rows of M; many are cut into blocks that one
+//! Few tiles are transformed by all threads together, who then share the filters; many are cut into blocks that one
 //! thread each takes all the way, out of its L2.
 
 mod block;
+mod filters;
 mod input;
 mod layout;
+mod output;
 mod pieces;
 mod transform;
 
@@ -29,11 +31,12 @@ use crate::Cpu;
 use crate::aligned::AlignedBuf;
 use crate::caches::Caches;
 use crate::conv2d::{Activation, Conv2d};
-use crate::gemm::{GROUP, Packed, PackedA, Shape, Steps};
+use crate::gemm::{GROUP, Shape, Steps};
 use crate::geometry::{Geometry, Window};
-use crate::padded::Padded;
 use crate::view::{Maps, MapsMut, PlaneMut, Weights};
-use block::{Block, Input, Output, Whole, Work};
+use block::{Block, Cells, Input, Output, Whole, Work};
+use filters::Filters;
+use output::Finish;
 pub use pieces::{Piece, SLACK, frame, winograd_pieces};
 use transform::Filtered;
 
@@ -72,14 +75,14 @@ impl Tile {
 pub struct PackedWinograd {
     conv: Conv2d,
     tile: Tile,
-    /// `U[ξ]`.
-    products: Vec<PackedA>,
+    /// U.
+    filters: Filters,
 }
 
 impl PackedWinograd {
     /// Memory that the transformed filters take; see [`bytes`].
     pub fn bytes(&self) -> usize {
-        self.products.iter().map(PackedA::bytes).sum()
+        self.filters.bytes()
     }
 
     /// Which F(m×m, r×r).
@@ -95,9 +98,7 @@ impl PackedWinograd {
     fn check(&self, cpu: &Cpu, conv: &Conv2d, bias: Option<&[f32]>) {
         self.conv.check_filters(conv);
         assert!(can(conv, self.tile), "{:?} does not run {conv:?}", self.tile);
-        for product in &self.products {
-            assert_eq!(product.level(), cpu.level, "the filters were packed for another level");
-        }
+        assert_eq!(self.filters.level(), cpu.level, "the filters were packed for another level");
         if let Some(bias) = bias {
             assert_eq!(bias.len(), conv.out_channels, "one bias an output channel");
         }
@@ -154,7 +155,7 @@ pub fn pack(cpu: &Cpu, conv: &Conv2d, weights: Weights<'_>, scale: Option<&[f32]
     let ([side, _], [s, _]) = (conv.geometry.kernel, conv.geometry.stride);
     let steps = Steps::at_most(parted(conv), KC);
     let (three, five) = (transform::filter::<3>(alpha), transform::filter::<5>(alpha));
-    let products = PackedA::together(cpu, conv.out_channels, steps, alpha * alpha, |rows, c, u| {
+    let filters = Filters::new(cpu, conv.out_channels, steps, alpha * alpha, |rows, c, u| {
         // Row and column of tap 0 of this part; its next are s further.
         let (top, left) = (c / s % s, c % s);
         let group = Group { weights, scale, rows, pitch: conv.in_channels, channel: c / (s * s), side };
@@ -164,7 +165,7 @@ pub fn pack(cpu: &Cpu, conv: &Conv2d, weights: Weights<'_>, scale: Option<&[f32]
             _ => cpu.level.dispatch(Filtered { g: &five, alpha, filters: group.filters(place), u }),
         }
     });
-    PackedWinograd { conv: *conv, tile, products }
+    PackedWinograd { conv: *conv, tile, filters }
 }
 
 /// The filters of some output channels for one input channel.
@@ -255,24 +256,73 @@ pub fn winograd(
     input: Maps<'_>,
     out: MapsMut<'_>,
 ) {
-    packed.check(cpu, conv, bias);
+    let window = out.window();
+    run(cpu, conv, Finish { packed, bias, activation, pool: false }, input, out, window);
+}
+
+/// Whether [`winograd_pool`] can run `pool` after a convolution of maps of `size`: the maxima of 2 × 2 without padding, each
+/// within a tile.
+pub fn pools(pool: &Geometry, size: [usize; 2], pooled: [usize; 2]) -> bool {
+    *pool == Geometry::square(2, 2, 0) && (0..2).all(|i| 2 * pooled[i] <= size[i])
+}
+
+/// The same, and the maxima of 2 × 2 of what that gives: `out` are whole pooled maps, for which [`pools`] holds. The bits of the
+/// two kernels called one after the other.
+///
+/// # Example
+///
+/// ```
+/// use switchback_kernels::conv2d::{Activation, Conv2d};
+/// use switchback_kernels::winograd::{self, Tile, winograd_pool};
+/// use switchback_kernels::{Cpu, Dtype, Geometry, Maps, MapsMut, Weights};
+///
+/// let cpu = Cpu::new(1);
+/// let conv = Conv2d { in_channels: 1, out_channels: 1, groups: 1, geometry: Geometry::square(3, 1, 1) };
+/// let filter = [0.0f32, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0];
+/// let bytes: Vec<u8> = filter.iter().flat_map(|w| w.to_le_bytes()).collect();
+/// let packed = winograd::pack(&cpu, &conv, Weights::new(&bytes, Dtype::F32), None, Tile::F2);
+///
+/// let x = [1.0, 4.0, 2.0, 0.0,
+///          3.0, 2.0, 1.0, 2.0];
+/// let mut y = [9.0; 2];
+/// let (input, out) = (Maps::new(&x, 1, 1, [2, 4]), MapsMut::new(&mut y, 1, 1, [1, 2]));
+/// winograd_pool(&cpu, &conv, &packed, None, Activation::None, input, out);
+/// assert_eq!(y, [4.0, 2.0]);
+/// ```
+pub fn winograd_pool(
+    cpu: &Cpu,
+    conv: &Conv2d,
+    packed: &PackedWinograd,
+    bias: Option<&[f32]>,
+    activation: Activation,
+    input: Maps<'_>,
+    out: MapsMut<'_>,
+) {
+    let [height, width] = out.full();
+    assert_eq!(out.window(), Window::full(out.full()), "pooled maps must be whole");
+    let window = Window::full([2 * height, 2 * width]);
+    run(cpu, conv, Finish { packed, bias, activation, pool: true }, input, out, window);
+}
+
+/// Computes what `window` holds of the convolution's maps.
+fn run(cpu: &Cpu, conv: &Conv2d, finish: Finish<'_>, input: Maps<'_>, out: MapsMut<'_>, window: Window) {
+    let packed = finish.packed;
+    packed.check(cpu, conv, finish.bias);
     assert_eq!(input.batch(), out.batch(), "images in and out");
     assert_eq!(input.channels(), conv.in_channels, "channels in");
     assert_eq!(out.channels(), conv.out_channels, "channels out");
-    let window = out.window();
     if window.is_empty() || out.batch() == 0 || out.channels() == 0 {
         return;
     }
     let tiles = tiles_of(packed.tile, window);
-    let copy = Padded::new(cpu, input, &reach(conv), tiles);
+    let cells = Cells::new(cpu, conv, input, tiles);
     let m = packed.tile.m();
     let grid = [tiles.height() / m, tiles.width() / m];
-    let work = Work { packed, copy: &copy, window, origin: [tiles.y0, tiles.x0], columns: grid[1], bias, activation };
+    let work = Work { finish, conv, cells, window, origin: [tiles.y0, tiles.x0], columns: grid[1] };
     let cut = Cut::new(cpu, conv, packed.tile, out.batch(), grid);
     let blocks = cut.blocks(out.batch(), grid[0]);
     // What each task writes: the rows of a block of tiles in some channels.
-    let shares =
-        if cut.together { share_rows(cpu, &packed.products[0]) } else { vec![(0, packed.products[0].panels())] };
+    let shares = if cut.together { share_filters(cpu, &packed.filters) } else { vec![(0, packed.filters.panels())] };
     let mut planes = deal(out, &work, &blocks, &shares);
     if !cut.together {
         let tasks: Vec<_> = blocks.iter().zip(planes.drain(..)).collect();
@@ -322,14 +372,8 @@ impl Cut {
             return Self { together: true, images: together / picture, rows };
         }
         let most = (alone / columns).clamp(1, rows);
-        let lanes = Shape::at(cpu.level).lanes;
-        // Least waste: lanes beyond the last tile, threads that wait for the last block.
-        let waste = |r: usize| {
-            let vectors = (r * columns).div_ceil(lanes);
-            let blocks = batch * rows.div_ceil(r);
-            let rounds = blocks.div_ceil(cpu.threads.count());
-            rounds * vectors
-        };
+        // Least waste: threads that wait for the last block.
+        let waste = |r: usize| (batch * rows.div_ceil(r)).div_ceil(cpu.threads.count()) * r;
         let rows = (1..=most).rev().min_by_key(|&r| waste(r)).unwrap_or(1);
         Self { together: false, images: 1, rows }
     }
@@ -343,8 +387,8 @@ impl Cut {
     }
 }
 
-/// The row panels of U, dealt to tasks.
-fn share_rows(cpu: &Cpu, u: &PackedA) -> Vec<(usize, usize)> {
+/// The panels of filters, dealt to tasks.
+fn share_filters(cpu: &Cpu, u: &Filters) -> Vec<(usize, usize)> {
     let threads = cpu.threads.count();
     let tasks = threads.min(u.panels());
     (0..tasks).map(|i| (u.panels() * i / tasks, u.panels() * (i + 1) / tasks)).collect()
@@ -353,17 +397,17 @@ fn share_rows(cpu: &Cpu, u: &PackedA) -> Vec<(usize, usize)> {
 /// Cuts the planes of `out` and deals them: to each block, to each share of its channels, in that order; within one,
 /// image by image, channel by channel.
 fn deal<'a>(out: MapsMut<'a>, work: &Work<'_>, blocks: &[Block], shares: &[(usize, usize)]) -> Vec<Vec<PlaneMut<'a>>> {
-    let u = &work.packed.products[0];
-    let m = work.packed.tile.m();
-    let mut share_of = vec![0; u.rows()];
+    let packed = work.finish.packed;
+    let (u, m) = (&packed.filters, packed.tile.m());
+    let mut share_of = vec![0; packed.conv.out_channels];
     for (i, &(from, to)) in shares.iter().enumerate() {
-        share_of[u.panel_rows(from).start..u.panel_rows(to - 1).end].fill(i);
+        share_of[u.range(from).start..u.range(to - 1).end].fill(i);
     }
     let mut dealt: Vec<Vec<PlaneMut<'a>>> = (0..blocks.len() * shares.len()).map(|_| Vec::new()).collect();
     for mut plane in out.into_planes() {
         let (image, share) = (plane.image, share_of[plane.channel]);
         for (b, block) in blocks.iter().enumerate().filter(|(_, b)| b.images.contains(&image)) {
-            let end = (work.origin[0] + block.rows.end * m).min(plane.window.y1);
+            let end = ((work.origin[0] + block.rows.end * m) / work.part()).min(plane.window.y1);
             let (part, rest) = plane.split_at(end);
             dealt[b * shares.len() + share].push(part);
             plane = rest;

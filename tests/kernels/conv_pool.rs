@@ -3,7 +3,7 @@
 use switchback_kernels::conv_pool2d::{ConvPool2d, Filters, conv_pool2d};
 use switchback_kernels::conv2d::{self, Activation, Conv2d};
 use switchback_kernels::max_pool2d::max_pool2d;
-use switchback_kernels::winograd::{self, Tile};
+use switchback_kernels::winograd;
 use switchback_kernels::{Cpu, Dtype, Geometry, Level, Maps, MapsMut, Threads, Weights};
 
 use crate::numbers::{assert_bits, numbers};
@@ -15,6 +15,8 @@ fn fused_is_one_after_the_other() {
         ([3, 40], Geometry::square(3, 2, 0), [131, 127], Geometry::square(3, 2, 0), true, 1),
         ([3, 20], Geometry::square(7, 2, 3), [70, 75], Geometry::square(3, 2, 1), false, 3),
         ([16, 70], Geometry::square(3, 1, 1), [64, 90], Geometry::square(2, 2, 0), false, 2),
+        ([20, 33], Geometry::square(3, 1, 1), [29, 13], Geometry::square(2, 2, 0), false, 1),
+        ([4, 17], Geometry::square(3, 1, 1), [13, 27], Geometry::square(2, 2, 0), true, 1),
         ([5, 9], Geometry::square(3, 1, 1), [9, 7], Geometry::square(3, 1, 1), false, 1),
         ([1, 17], Geometry::square(3, 1, 1), [19, 98], Geometry::square(3, 2, 1), true, 2),
         (
@@ -45,9 +47,10 @@ fn fused_is_one_after_the_other() {
         for level in Level::available() {
             let packed = conv2d::pack(&Cpu::single(level), &conv, weights, None);
             let mut all = vec![Filters::Gemm(&packed)];
-            let tiled = winograd::can(&conv, Tile::F4)
-                .then(|| winograd::pack(&Cpu::single(level), &conv, weights, None, Tile::F4));
-            all.extend(tiled.as_ref().map(Filters::Winograd));
+            let tiled: Vec<_> = winograd::tiles(&conv)
+                .map(|tile| winograd::pack(&Cpu::single(level), &conv, weights, None, tile))
+                .collect();
+            all.extend(tiled.iter().map(Filters::Winograd));
             for filters in all {
                 let activation = Activation::Relu;
                 let work = ConvPool2d { conv, filters, bias: Some(&bias), activation, size: between, pool };

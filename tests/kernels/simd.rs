@@ -153,6 +153,14 @@ impl SimdOp for Memory {
         for i in 0..lanes {
             assert_eq!((at_even[i], at_odd[i]), (x[2 * i], x[2 * i + 1]));
         }
+        let three: Vec<f32> = (0..3 * lanes).map(|i| i as f32).collect();
+        let thirds = simd.deinterleave3([0, 1, 2].map(|i| simd.load(&three[i * lanes..])));
+        for (j, third) in thirds.into_iter().enumerate() {
+            simd.store(third, &mut out);
+            for l in 0..lanes {
+                assert_eq!(out[l], three[3 * l + j]);
+            }
+        }
         let mut moved = vec![0.0; lanes];
         simd.store(simd.shift_in(simd.load(&x), simd.load(&x[lanes..])), &mut moved);
         assert_eq!(moved, x[1..=lanes]);

@@ -144,22 +144,17 @@ fn im2col(conv: &Conv2d, [h, w]: [usize; 2], level: Level) -> f64 {
 
 /// Cost of Winograd with `tile`.
 fn cost(conv: &Conv2d, [h, w]: [usize; 2], level: Level, tile: Tile) -> f64 {
-    let m = tile.m();
-    let vectors = (h.div_ceil(m) * w.div_ceil(m)).div_ceil(level.lanes()) as f64;
-    // Parted by stride, channels are more.
+    let (m, lanes) = (tile.m(), level.lanes());
+    let tiles = (h.div_ceil(m) * w.div_ceil(m)) as f64 / lanes as f64;
+    // Parted by stride, channels are more; filters fill whole vectors.
     let ins = (conv.in_channels * conv.geometry.stride.iter().product::<usize>()) as f64;
-    let outs = conv.out_channels as f64;
-    // Filters are streamed from beyond L2 at the price of some vectors of tiles. The slower the multiply-adds, the less
-    // of them the stream and the transforms are worth. What F(6) saves must pay for the most memory and rounding.
+    let outs = conv.out_channels.next_multiple_of(lanes) as f64;
+    // Filters are streamed from beyond L2 at the price of some tiles, most of it hidden behind the products, or the other way
+    // about where tiles are few. The faster the multiply-adds, the more of them the stream and the transforms are worth.
     let alpha = tile.alpha(conv);
-    let (stream, efficiency, transform) = match (level.fma_rate(), alpha) {
-        (1, 4) => (0.5, 0.9, 300.0),
-        (1, 6) => (0.5, 0.9, 700.0),
-        (1, _) => (0.5, 0.85, 1100.0),
-        (_, 4) => (1.5, 0.8, 300.0),
-        (_, 6) => (1.5, 0.8, 800.0),
-        (_, _) => (1.5, 0.8, 1600.0),
-    };
-    let products = (alpha * alpha) as f64 * ins * outs * (vectors + stream) / efficiency;
-    products + transform * vectors * (ins + outs)
+    let rate = level.fma_rate() as f64;
+    let (products, stream) = (tiles / 0.9, 0.6 * rate);
+    let each = products.max(stream) + 0.25 * products.min(stream);
+    let transform = rate * [120.0, 240.0, 450.0][(alpha - 4) / 2];
+    (alpha * alpha) as f64 * ins * outs * each + transform * tiles * (1.25 * ins + outs)
 }

@@ -269,6 +269,21 @@ impl Simd for Avx2 {
         })
     }
 
+    // Each place of one vector alone has what is wanted; then lanes take their order.
+    #[inline(always)]
+    fn deinterleave3(self, [a, b, c]: [__m256; 3]) -> [__m256; 3] {
+        registers!({
+            let first = _mm256_blend_ps::<0b0010_0100>(_mm256_blend_ps::<0b1001_0010>(a, b), c);
+            let second = _mm256_blend_ps::<0b0100_1001>(_mm256_blend_ps::<0b0010_0100>(a, b), c);
+            let third = _mm256_blend_ps::<0b1001_0010>(_mm256_blend_ps::<0b0100_1001>(a, b), c);
+            [
+                _mm256_permutevar8x32_ps(first, _mm256_setr_epi32(0, 3, 6, 1, 4, 7, 2, 5)),
+                _mm256_permutevar8x32_ps(second, _mm256_setr_epi32(1, 4, 7, 2, 5, 0, 3, 6)),
+                _mm256_permutevar8x32_ps(third, _mm256_setr_epi32(2, 5, 0, 3, 6, 1, 4, 7)),
+            ]
+        })
+    }
+
     // The upper half of `a` before the lower half of `b` gives each half what moves into it.
     #[inline(always)]
     fn shift_in(self, a: __m256, b: __m256) -> __m256 {

@@ -249,6 +249,23 @@ impl Simd for Avx512 {
         })
     }
 
+    // Lanes of the third vector are filled in last; indices of 16 and more name lanes of the second operand.
+    #[inline(always)]
+    fn deinterleave3(self, [a, b, c]: [__m512; 3]) -> [__m512; 3] {
+        registers!({
+            let ab = _mm512_setr_epi32(0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30, 0, 0, 0, 0, 0);
+            let abc = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 17, 20, 23, 26, 29);
+            let first = _mm512_permutex2var_ps(_mm512_permutex2var_ps(a, ab, b), abc, c);
+            let ab = _mm512_setr_epi32(1, 4, 7, 10, 13, 16, 19, 22, 25, 28, 31, 0, 0, 0, 0, 0);
+            let abc = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 18, 21, 24, 27, 30);
+            let second = _mm512_permutex2var_ps(_mm512_permutex2var_ps(a, ab, b), abc, c);
+            let ab = _mm512_setr_epi32(2, 5, 8, 11, 14, 17, 20, 23, 26, 29, 0, 0, 0, 0, 0, 0);
+            let abc = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 19, 22, 25, 28, 31);
+            let third = _mm512_permutex2var_ps(_mm512_permutex2var_ps(a, ab, b), abc, c);
+            [first, second, third]
+        })
+    }
+
     #[inline(always)]
     fn shift_in(self, a: __m512, b: __m512) -> __m512 {
         registers!({

@@ -218,6 +218,16 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn deinterleave3(self, [a, b, c]: [f32x8; 3]) -> [f32x8; 3] {
+        let (a, b, c) = (a.as_array(), b.as_array(), c.as_array());
+        [
+            f32x8::new([a[0], a[3], a[6], b[1], b[4], b[7], c[2], c[5]]),
+            f32x8::new([a[1], a[4], a[7], b[2], b[5], c[0], c[3], c[6]]),
+            f32x8::new([a[2], a[5], b[0], b[3], b[6], c[1], c[4], c[7]]),
+        ]
+    }
+
+    #[inline(always)]
     fn shift_in(self, a: f32x8, b: f32x8) -> f32x8 {
         let (a, b) = (a.as_array(), b.as_array());
         f32x8::new([a[1], a[2], a[3], a[4], a[5], a[6], a[7], b[0]])

@@ -1,38 +1,98 @@
-//! A block of tiles on its way: input transform, products, output transform.
-//!
-//! ```text
-//! V   as `layout` has it
-//! M   [ξ][panel][row][tile]                                          some rows at a time, so that it stays in L2
-//! ```
+//! A block of tiles of maps on its way: what its lines read and write, input transform, products, output transform.
 
-use std::cell::Cell;
 use std::ops::Range;
 
-use super::input::{HALF, Slices, Strided, transform_input};
-use super::layout::{GAP, InputTask, Layout, Part};
-use super::transform::{self, MAX_ALPHA};
-use super::{PackedWinograd, Tile, V};
+use super::input::{self, Half, Line, Source, Strided, transform_input};
+use super::layout::{InputTask, Layout, Share};
+use super::output::{Finish, Sink, Target, finish};
+use super::{PackedWinograd, Tile, V, reach, taps};
+use crate::Cpu;
 use crate::aligned::AlignedBuf;
-use crate::caches::Caches;
-use crate::conv2d::Activation;
-use crate::gemm::{Ahead, Packed, Shape, multiply};
+use crate::conv2d::Conv2d;
+use crate::gemm::Shape;
 use crate::geometry::Window;
 use crate::padded::Padded;
 use crate::simd::{Simd, SimdOp};
-use crate::view::PlaneMut;
+use crate::view::{Maps, PlaneMut};
 
 /// What all blocks share.
 pub(super) struct Work<'a> {
-    pub(super) packed: &'a PackedWinograd,
-    pub(super) copy: &'a Padded,
+    pub(super) finish: Finish<'a>,
+    pub(super) conv: &'a Conv2d,
+    pub(super) cells: Cells<'a>,
     /// The outputs that are wanted.
     pub(super) window: Window,
     /// The first output of the first tile.
     pub(super) origin: [usize; 2],
     /// Tiles of a tile row.
     pub(super) columns: usize,
-    pub(super) bias: Option<&'a [f32]>,
-    pub(super) activation: Activation,
+}
+
+impl Work<'_> {
+    /// Results along an axis for one that is stored.
+    pub(super) fn part(&self) -> usize {
+        if self.finish.pool { 2 } else { 1 }
+    }
+}
+
+/// What tiles read.
+pub(super) enum Cells<'a> {
+    /// The maps where they are; padding is not.
+    Maps(Maps<'a>),
+    /// A copy, parted by stride, with all padding; it begins with the first tile.
+    Copy(Padded),
+}
+
+impl<'a> Cells<'a> {
+    /// What the outputs of `window`, whole tiles, read of `input`.
+    pub(super) fn new(cpu: &Cpu, conv: &Conv2d, input: Maps<'a>, window: Window) -> Self {
+        let geometry = reach(conv);
+        if geometry.stride != [1, 1] {
+            return Self::Copy(Padded::new(cpu, input, &geometry, window));
+        }
+        let needed = geometry.input_window(window, input.full());
+        assert!(
+            input.window().contains(needed),
+            "the outputs of {window:?} read {needed:?}, the input holds {:?}",
+            input.window()
+        );
+        Self::Maps(input)
+    }
+
+    fn data(&self) -> &[f32] {
+        match self {
+            Self::Maps(maps) => maps.data(),
+            Self::Copy(copy) => copy.data(),
+        }
+    }
+
+    /// What `tiles`, a line of image `n` whose first output is at `to`, read.
+    fn line(&self, work: &Work<'_>, n: usize, tiles: Range<usize>, to: [usize; 2]) -> Line {
+        let (conv, packed, first) = (work.conv, work.finish.packed, work.origin);
+        let size = [packed.alpha(), tiles.len() * packed.tile.m() + taps(conv) - 1];
+        match self {
+            Self::Maps(maps) => {
+                let (layout, pads) = (maps.layout(), conv.geometry.pads);
+                // Of the cells that a line reads along an axis, those that are there.
+                let there = |i: usize| {
+                    let end = (layout.full[i] + pads[i]).saturating_sub(to[i]).min(size[i]);
+                    pads[i].saturating_sub(to[i]).min(end)..end
+                };
+                let (rows, columns) = (there(0), there(1));
+                let cell = |i: usize, from: usize, window: usize| (to[i] + from).saturating_sub(pads[i] + window);
+                let (y, x) = (cell(0, rows.start, layout.window.y0), cell(1, columns.start, layout.window.x0));
+                let [image, channel, row] = layout.strides;
+                let planes = input::Planes { channel, line: 0, part: 0, stride: 1 };
+                Line { tiles, from: n * image + y * row + x, planes, row, rows, columns }
+            }
+            Self::Copy(copy) => {
+                let ([image, channel, line], stride) = (copy.strides, conv.geometry.stride[0]);
+                let planes = input::Planes { channel, line, part: copy.part, stride };
+                let from = n * image + (to[0] - first[0]) * stride * line + to[1] - first[1];
+                Line { tiles, from, planes, row: stride * line, rows: 0..size[0], columns: 0..size[1] }
+            }
+        }
+    }
 }
 
 /// Tile rows of some images.
@@ -45,21 +105,54 @@ pub(super) struct Block {
 impl Block {
     pub(super) fn layout(&self, work: &Work<'_>, shape: Shape) -> Layout {
         let tiles = self.images.len() * self.rows.len() * work.columns;
-        Layout::new(tiles, shape, work.packed)
+        Layout::new(tiles, work.columns, shape, &work.finish.packed.filters)
     }
 
-    /// Image and tile row, counted in the block, and tile column of tile `t`.
+    /// First tile and first output of each line, and its image.
+    fn each_line<'a>(&'a self, work: &'a Work<'_>) -> impl Iterator<Item = (usize, Range<usize>, [usize; 2])> + 'a {
+        let m = work.finish.packed.tile.m();
+        let lines = self.images.clone().flat_map(|n| self.rows.clone().map(move |y| (n, y)));
+        lines.enumerate().map(move |(i, (n, y))| {
+            let first = i * work.columns;
+            (n, first..first + work.columns, [work.origin[0] + y * m, work.origin[1]])
+        })
+    }
+
+    /// What its lines read.
+    fn lines(&self, work: &Work<'_>) -> Vec<Line> {
+        self.each_line(work).map(|(n, tiles, to)| work.cells.line(work, n, tiles, to)).collect()
+    }
+
+    /// What its lines write, `planes` of each image.
+    fn targets(&self, work: &Work<'_>, planes: usize) -> Vec<Target> {
+        let (m, window, part) = (work.finish.packed.tile.m(), work.window, work.part());
+        self.each_line(work)
+            .map(|(n, tiles, [y, x])| {
+                let rows = window.y0.saturating_sub(y)..window.y1.saturating_sub(y).min(m);
+                let columns = window.x0.saturating_sub(x)..(window.x1 - x).min(tiles.len() * m);
+                let (top, left) = ((y + rows.start) / part, (x + columns.start - window.x0) / part);
+                let place = [(n - self.images.start) * planes, top, left];
+                Target { tiles, rows, columns, place }
+            })
+            .collect()
+    }
+}
+
+/// The planes of a block: all channels of an image, then those of the next.
+struct Planes<'a, 'b>(&'a mut [PlaneMut<'b>]);
+
+impl Sink for Planes<'_, '_> {
     #[inline(always)]
-    pub(super) fn locate(&self, work: &Work<'_>, t: usize) -> [usize; 3] {
-        let line = t / work.columns;
-        [line / self.rows.len(), line % self.rows.len(), t % work.columns]
+    fn row(&mut self, target: &Target, o: usize, y: usize) -> &mut [f32] {
+        let [plane, top, left] = target.place;
+        &mut self.0[plane + o].row_mut(top + y)[left..]
     }
 }
 
 /// Calls a function that is generic over α and m with those of a tile.
 macro_rules! with_alpha {
-    ($work:expr, $f:ident($($arg:expr),*)) => {
-        match ($work.packed.alpha(), $work.packed.tile) {
+    ($packed:expr, $f:ident($($arg:expr),*)) => {
+        match ($packed.alpha(), $packed.tile) {
             (4, _) => $f::<_, 4, 2>($($arg),*),
             (6, _) => $f::<_, 6, 4>($($arg),*),
             (_, Tile::F4) => $f::<_, 8, 4>($($arg),*),
@@ -67,6 +160,7 @@ macro_rules! with_alpha {
         }
     };
 }
+pub(super) use with_alpha;
 
 /// Transforms the inputs of one task.
 pub(super) struct Input<'a> {
@@ -80,14 +174,22 @@ impl SimdOp for Input<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let layout = self.block.layout(self.work, const { Shape::of::<S>() });
-        let InputTask { part, channels, v } = self.task;
-        let places = Slices(v);
-        with_alpha!(self.work, transform_input(simd, self.work, self.block, &layout, part, channels, places));
+        let Input { work, block, task: InputTask { part, channels, v } } = self;
+        let (layout, lines) = (block.layout(work, const { Shape::of::<S>() }), block.lines(work));
+        let source = &Source { data: work.cells.data(), lines: &lines };
+        let (packed, half) = (work.finish.packed, &mut Half::new());
+        match v {
+            Share::All(mut v) => {
+                with_alpha!(packed, transform_input(simd, source, &layout, part, channels, &mut v, half));
+            }
+            Share::Some(mut v) => {
+                with_alpha!(packed, transform_input(simd, source, &layout, part, channels, &mut v, half));
+            }
+        }
     }
 }
 
-/// Multiplies and transforms back the rows of some row panels.
+/// Multiplies and transforms back the filters of some panels.
 pub(super) struct Output<'a> {
     pub(super) work: &'a Work<'a>,
     pub(super) block: &'a Block,
@@ -101,9 +203,11 @@ impl SimdOp for Output<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let layout = self.block.layout(self.work, const { Shape::of::<S>() });
-        let planes = &mut self.planes;
-        with_alpha!(self.work, finish(simd, self.work, self.block, &layout, self.panels, self.v, planes));
+        let Output { work, block, panels, v, .. } = self;
+        let layout = block.layout(work, const { Shape::of::<S>() });
+        let targets = block.targets(work, self.planes.len() / block.images.len());
+        let (finish_of, planes) = (work.finish, &mut Planes(&mut self.planes));
+        with_alpha!(finish_of.packed, finish(simd, finish_of, &layout, panels, v, &targets, planes));
     }
 }
 
@@ -122,221 +226,29 @@ impl SimdOp for Whole<'_> {
         let Whole { work, block, .. } = self;
         let layout = block.layout(work, const { Shape::of::<S>() });
         let mut v = AlignedBuf::reused(V.take(), layout.len());
-        for part in layout.all() {
-            let start = layout.start(part);
-            let v = &mut v[start..start + layout.xis() * layout.stride(part)];
-            let (channels, places) = (layout.steps().range(part.step), Strided { v, stride: layout.stride(part) });
-            with_alpha!(work, transform_input(simd, work, block, &layout, part, channels, places));
-        }
-        let panels = 0..work.packed.products[0].panels();
-        let planes = &mut self.planes;
-        with_alpha!(work, finish(simd, work, block, &layout, panels, &v, planes));
+        let (packed, lines) = (work.finish.packed, block.lines(work));
+        transform_all(simd, packed, &Source { data: work.cells.data(), lines: &lines }, &layout, &mut v);
+        let targets = block.targets(work, self.planes.len() / block.images.len());
+        let (panels, planes) = (0..packed.filters.panels(), &mut Planes(&mut self.planes));
+        with_alpha!(packed, finish(simd, work.finish, &layout, panels, &v, &targets, planes));
         V.set(Some(v));
     }
 }
 
-thread_local! {
-    /// M of this thread's rows.
-    pub(super) static M: Cell<Option<AlignedBuf>> = const { Cell::new(None) };
-}
-
-/// Neighbours of one tile row within a vector of tiles: where their results go.
-#[derive(Clone, Copy)]
-struct Run {
-    /// The plane of the first channel; the next channel's follows.
-    plane: usize,
-    /// First and one past the last row of the map.
-    rows: [usize; 2],
-    /// First row in the tiles.
-    top: usize,
-    /// First column in a row of the vector's results.
-    from: usize,
-    /// First column in the window.
-    x: usize,
-    /// Columns.
-    width: usize,
-}
-
-impl Run {
-    /// Asks for what the next channel will be stored to.
-    #[inline(always)]
-    fn prefetch<S: Simd>(&self, simd: S, planes: &mut [PlaneMut<'_>]) {
-        let Some(plane) = planes.get_mut(self.plane + 1) else { return };
-        for y in self.rows[0]..self.rows[1] {
-            let row = &plane.row_mut(y)[self.x..];
-            for at in (0..self.width).step_by(16) {
-                simd.prefetch(row, at);
-            }
-        }
-    }
-}
-
-/// Appends the runs of the vector that holds `tiles`; a picture has `channels` planes.
-fn find_runs(work: &Work<'_>, block: &Block, channels: usize, tiles: Range<usize>, m: usize, runs: &mut Vec<Run>) {
-    let window = work.window;
-    let mut t = tiles.start;
-    while t < tiles.end {
-        let [n, y, x] = block.locate(work, t);
-        let count = (work.columns - x).min(tiles.end - t);
-        let top = work.origin[0] + (block.rows.start + y) * m;
-        let left = work.origin[1] + x * m;
-        let skip = [window.y0.saturating_sub(top), window.x0.saturating_sub(left)];
-        runs.push(Run {
-            plane: n * channels,
-            rows: [top + skip[0], (top + m).min(window.y1)],
-            top: skip[0],
-            from: (t - tiles.start) * m + skip[1],
-            x: left + skip[1] - window.x0,
-            width: (left + count * m).min(window.x1) - left - skip[1],
-        });
-        t += count;
-    }
-}
-
-/// M = U·V and out = Aᵀ M A for the rows of `panels`.
+/// V of all tiles and channels.
 #[inline(always)]
-fn finish<S: Simd, const A: usize, const N: usize>(
+pub(super) fn transform_all<S: Simd>(
     simd: S,
-    work: &Work<'_>,
-    block: &Block,
+    packed: &PackedWinograd,
+    source: &Source<'_>,
     layout: &Layout,
-    panels: Range<usize>,
-    v: &[f32],
-    planes: &mut [PlaneMut<'_>],
+    v: &mut [f32],
 ) {
-    let m = N;
-    let u = &work.packed.products;
-    let first = u[0].panel_rows(panels.start).start;
-    let height = u[0].panel_rows(panels.end - 1).end - first;
-    // Those of each vector of tiles follow those of the one before.
-    let (mut runs, mut ends) = (Vec::new(), vec![0]);
-    for t in (0..layout.tiles()).step_by(S::LANES) {
-        find_runs(work, block, height, t..(t + S::LANES).min(layout.tiles()), m, &mut runs);
-        ends.push(runs.len());
-    }
-
-    // M takes half of L2. U is read once for each chunk of tiles, V once for each group of rows: a square is best.
-    let (nr, mr) = (layout.shape().nr(), layout.shape().mr);
-    let room = (Caches::get().l2 / 2 / (A * A * size_of::<f32>())).max(nr * mr);
-    let mut group = (room.isqrt() / mr).clamp(1, panels.len());
-    let chunk = (room / (group * mr) / nr).clamp(1, layout.panels());
-    group = (room / (chunk * nr) / mr).clamp(1, panels.len());
-    let (groups, chunks) = (panels.len().div_ceil(group), layout.panels().div_ceil(chunk));
-    let stride = group * mr * chunk * nr + GAP;
-    let len = A * A * stride;
-    let mut products = AlignedBuf::reused(M.take(), len);
-    let (mut half, mut cells) = ([0.0; HALF], [0.0; CELLS]);
-    for tiles in (0..chunks).map(|i| share(0..layout.panels(), chunks, i)) {
-        for group in (0..groups).map(|i| share(panels.clone(), groups, i)) {
-            let rows = u[0].panel_rows(group.start).start..u[0].panel_rows(group.end - 1).end;
-            // Row `o` of panel `t`.
-            let place = |t: usize, o: usize| (t - tiles.start) * nr * rows.len() + (o - rows.start) * layout.width(t);
-            for xi in 0..A * A {
-                for step in 0..layout.steps().count() {
-                    let k = layout.steps().range(step);
-                    for panel in tiles.clone() {
-                        let part = Part { panel, step };
-                        let b = &v[layout.start(part) + xi * layout.stride(part)..];
-                        let width = layout.width(panel);
-                        for p in group.clone() {
-                            let r = u[xi].panel_rows(p);
-                            let c = &mut products[xi * stride + place(panel, r.start)..][..r.len() * width];
-                            multiply(
-                                simd,
-                                [r.len(), k.len(), width],
-                                u[xi].panel(&k, p),
-                                b,
-                                c,
-                                step > 0,
-                                [Ahead::panels(u[xi].panel(&k, p), r.len()), Ahead::nothing()],
-                            );
-                        }
-                    }
-                }
-            }
-            for o in rows.clone() {
-                let planes = &mut planes[o - first..];
-                for panel in tiles.clone() {
-                    for j in (0..layout.width(panel)).step_by(S::LANES) {
-                        let vector = (panel * nr + j) / S::LANES;
-                        let runs = &runs[ends[vector]..ends[vector + 1]];
-                        for run in runs {
-                            run.prefetch(simd, planes);
-                        }
-                        let from = &products[place(panel, o) + j..];
-                        let bias = work.bias.map_or(0.0, |bias| bias[o]);
-                        let relu = work.activation == Activation::Relu;
-                        transform_sums::<S, A, N>(simd, (bias, relu), from, stride, &mut half, &mut cells);
-                        scatter(&cells, S::LANES * m, runs, planes);
-                    }
-                }
-            }
-        }
-    }
-    M.set(Some(products));
-}
-
-/// Part `i` of `range` dealt evenly to `parts`.
-#[inline(always)]
-pub(super) fn share(range: Range<usize>, parts: usize, i: usize) -> Range<usize> {
-    let at = |i: usize| range.start + range.len() * i / parts;
-    at(i)..at(i + 1)
-}
-
-/// The results of a vector of tiles: m rows, each of all its tiles side by side.
-pub(super) const CELLS: usize = 16 * (MAX_ALPHA - 2) * (MAX_ALPHA - 2);
-
-/// Aᵀ M A of a vector of tiles, then the bias and, where it is asked for, max(x, 0); `M[ξ]` lies at `from[ξ · stride]`.
-#[inline(always)]
-pub(super) fn transform_sums<S: Simd, const A: usize, const N: usize>(
-    simd: S,
-    (bias, relu): (f32, bool),
-    from: &[f32],
-    stride: usize,
-    half: &mut [f32; HALF],
-    cells: &mut [f32; CELLS],
-) {
-    let m = N;
-    let zero = simd.splat(0.0);
-    for x in 0..A {
-        let mut column = [zero; 8];
-        for y in 0..A {
-            column[y] = simd.load(&from[(y * A + x) * stride..]);
-        }
-        let column = transform::output::<S, A, N>(simd, column);
-        for y in 0..m {
-            simd.store(column[y], &mut half[(y * A + x) * S::LANES..]);
-        }
-    }
-    let bias = simd.splat(bias);
-    for y in 0..m {
-        let mut row = [zero; 8];
-        for x in 0..A {
-            row[x] = simd.load(&half[(y * A + x) * S::LANES..]);
-        }
-        let mut row = transform::output::<S, A, N>(simd, row);
-        for x in 0..m {
-            row[x] = simd.add(row[x], bias);
-            if relu {
-                row[x] = simd.max(zero, row[x]);
-            }
-        }
-        let to = &mut cells[y * S::LANES * m..];
-        match N {
-            2 => simd.store_columns::<2>(row, to, m),
-            4 => simd.store_columns::<4>(row, to, m),
-            _ => simd.store_columns::<6>(row, to, m),
-        }
-    }
-}
-
-/// The results of a vector of tiles, rows of `width` columns, into their planes.
-#[inline(always)]
-fn scatter(cells: &[f32; CELLS], width: usize, runs: &[Run], planes: &mut [PlaneMut<'_>]) {
-    for run in runs {
-        let plane = &mut planes[run.plane];
-        for (y, cells) in (run.rows[0]..run.rows[1]).zip(cells.chunks_exact(width).skip(run.top)) {
-            plane.row_mut(y)[run.x..][..run.width].copy_from_slice(&cells[run.from..][..run.width]);
-        }
+    let mut half = Half::new();
+    for part in layout.all() {
+        let (start, stride) = (layout.start(part), layout.stride(part));
+        let mut places = Strided { v: &mut v[start..start + layout.xis() * stride], stride };
+        let (channels, half) = (layout.steps().range(part.step), &mut half);
+        with_alpha!(packed, transform_input(simd, source, layout, part, channels, &mut places, half));
     }
 }

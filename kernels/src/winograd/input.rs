@@ -1,87 +1,203 @@
-//! The way in: tiles of the input, transformed, a vector of tiles at a time.
+//! The way in: lines of the input, transformed down their columns, then along their rows, a panel of tiles at a time.
+//!
+//! ```text
+//! rows of a line of tiles   ⟶ Bᵀd, whole vectors of columns ⟶   α lines of columns
+//! α lines of columns        ⟶ every m-th column, α of them, a lane for each tile ⟶ Bᵀd ⟶   α² places of V
+//! ```
+//! Columns that two tiles share are transformed once. Rows and columns that are not there count as zeros.
 
 use std::ops::Range;
 
-use super::block::{Block, Work};
 use super::layout::{Layout, Part};
 use super::transform::{self, MAX_ALPHA};
 use crate::simd::Simd;
+
+/// Neighbours of one row of tiles: what they read.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    /// Among the tiles of a block; lines follow each other.
+    pub(super) tiles: Range<usize>,
+    /// The first cell that is there, of channel 0.
+    pub(super) from: usize,
+    pub(super) planes: Planes,
+    /// From row to row.
+    pub(super) row: usize,
+    /// Rows that are there, of α.
+    pub(super) rows: Range<usize>,
+    /// Columns that are there, of all that the tiles read.
+    pub(super) columns: Range<usize>,
+}
+
+/// What a block of tiles reads.
+pub(super) struct Source<'a> {
+    pub(super) data: &'a [f32],
+    pub(super) lines: &'a [Line],
+}
+
+/// Where channels lie; parted by stride, s rows of s parts each.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Planes {
+    pub(super) channel: usize,
+    /// From row to row, and from part to part of a row, before they are parted.
+    pub(super) line: usize,
+    pub(super) part: usize,
+    pub(super) stride: usize,
+}
+
+impl Planes {
+    #[inline(always)]
+    fn at(&self, c: usize) -> usize {
+        match self.stride {
+            1 => c * self.channel,
+            s => c / (s * s) * self.channel + c / s % s * self.line + c % s * self.part,
+        }
+    }
+}
+
+/// Columns of a panel, each tile's for itself, and two vectors more.
+const WIDE: usize = 16 * MAX_ALPHA + 32;
+
+/// Lines of a panel, transformed down their columns: α of them.
+#[repr(align(64))]
+pub(super) struct Half([f32; MAX_ALPHA * WIDE]);
+
+impl Half {
+    pub(super) fn new() -> Self {
+        Self([0.0; MAX_ALPHA * WIDE])
+    }
+}
+
+/// A piece of a line in a panel.
+#[derive(Clone, Copy)]
+struct Stretch<'a> {
+    line: &'a Line,
+    /// Columns of the line before the piece.
+    skip: usize,
+    /// Where its columns begin in the panel's, and how many it has.
+    at: usize,
+    columns: usize,
+}
 
 /// V of `channels` of `part`: Bᵀ d B of its tiles in each.
 #[inline(always)]
 pub(super) fn transform_input<S: Simd, const A: usize, const N: usize>(
     simd: S,
-    work: &Work<'_>,
-    block: &Block,
+    source: &Source<'_>,
     layout: &Layout,
     part: Part,
     channels: Range<usize>,
-    mut places: impl Places,
+    places: &mut impl Places,
+    half: &mut Half,
 ) {
-    let m = N;
-    let [image, channel, line] = work.copy.strides;
-    // Channels are parted by stride: s rows of s parts each.
-    let s = work.packed.conv.geometry.stride[0];
-    let row = s * line;
-    let plane = |c: usize| c / (s * s) * channel + c / s % s * line + c % s * work.copy.part;
-    let width = layout.width(part.panel);
-    let first = part.panel * layout.shape().nr();
-    // Where the tiles of each vector begin; lanes without a tile read the last one.
-    let mut at = [[0; 16]; 2];
-    for (i, at) in at.iter_mut().take(width / S::LANES).enumerate() {
-        for (l, at) in at.iter_mut().take(S::LANES).enumerate() {
-            let t = (first + i * S::LANES + l).min(layout.tiles() - 1);
-            let [n, y, x] = block.locate(work, t);
-            *at = (block.images.start + n) * image + (block.rows.start + y) * m * row + x * m;
+    let &Source { data, lines } = source;
+    let tiles = layout.range(part.panel);
+    let width = tiles.len();
+    let mut stretches = Vec::with_capacity(width);
+    // Where each tile begins; lanes without a tile read the last one.
+    let (mut at, mut lane, mut end) = ([0; 16], 0, 0);
+    let first = lines.partition_point(|line| line.tiles.end <= tiles.start);
+    for line in lines[first..].iter().take_while(|line| line.tiles.start < tiles.end) {
+        let from = line.tiles.start.max(tiles.start);
+        let count = line.tiles.end.min(tiles.end) - from;
+        let columns = count * N + A - N;
+        stretches.push(Stretch { line, skip: (from - line.tiles.start) * N, at: end, columns });
+        for i in 0..count {
+            at[lane] = end + i * N;
+            lane += 1;
         }
+        end += columns;
     }
-    let mut half = [0.0; HALF];
+    let last = at[lane - 1];
+    at[lane..].fill(last);
+    let straight = stretches.len() == 1;
+
     for (i, c) in channels.enumerate() {
-        let (start, next) = (plane(c), plane(c + 1));
-        let plane = &work.copy.data()[start..];
-        for j in 0..width / S::LANES {
-            let rows = Rows { plane, next: next - start, row, at: &at[j], m };
-            transform_cells::<S, A>(simd, rows, (&mut places, i * width + j * S::LANES), &mut half);
+        for stretch in &stretches {
+            down::<S, A>(simd, data, stretch, c, half);
+        }
+        for y in 0..A {
+            let half = &half.0[y * WIDE..(y + 1) * WIDE];
+            let row = if straight { spaced::<S, A, N>(simd, half) } else { simd.load_columns(half, &at) };
+            places.store::<S, A>(simd, transform::input::<S, A>(simd, row), y * A, i * width, width);
         }
     }
 }
 
-/// What a vector of tiles reads of one channel, row by row. A trait and no closure: closures are not compiled with the level's
-/// instructions unless they happen to be inlined.
-pub(super) trait Cells {
-    /// Row `y` of every tile.
-    fn row<S: Simd>(&mut self, simd: S, y: usize) -> [S::F32; 8];
-}
-
-/// Tiles of maps that lie alike.
-struct Rows<'a> {
-    plane: &'a [f32],
-    /// From channel to channel.
-    next: usize,
-    row: usize,
-    /// Where each tile begins.
-    at: &'a [usize; 16],
-    m: usize,
-}
-
-impl Cells for Rows<'_> {
-    #[inline(always)]
-    fn row<S: Simd>(&mut self, simd: S, y: usize) -> [S::F32; 8] {
-        // The next channel is on its way meanwhile: a cache line of each row holds 16 / m tiles.
-        for l in (0..S::LANES).step_by((16 / self.m).max(1)) {
-            simd.prefetch(self.plane, self.next + y * self.row + self.at[l]);
-        }
-        simd.load_columns(&self.plane[y * self.row..], self.at)
+/// The columns of `stretch` in channel `c`, transformed.
+#[inline(always)]
+fn down<S: Simd, const A: usize>(simd: S, data: &[f32], stretch: &Stretch<'_>, c: usize, half: &mut Half) {
+    let &Stretch { line, skip, at, columns } = stretch;
+    let zero = simd.splat(0.0);
+    // Of the piece's columns, those that are there.
+    let here = line.columns.start.max(skip).min(skip + columns)..line.columns.end.max(skip).min(skip + columns);
+    let (lo, hi) = (here.start - skip, (here.end - skip).max(here.start - skip));
+    for from in (0..lo).step_by(S::LANES) {
+        simd.store_rows::<A>([zero; 8], &mut half.0[at + from..], WIDE);
     }
+    let plane = line.planes.at(c);
+    let start = line.from + plane;
+    let next = line.planes.at(c + 1).wrapping_sub(plane);
+    let mut from = lo;
+    while from < hi {
+        let cell = start + skip + from - line.columns.start;
+        let count = hi - from;
+        // The next channel is on its way meanwhile.
+        for y in 0..line.rows.len() {
+            simd.prefetch(data, cell.wrapping_add(next) + y * line.row);
+        }
+        let column = match count >= S::LANES && line.rows.len() == A {
+            true => simd.load_rows::<A>(&data[cell..], line.row),
+            false => {
+                let (mut column, count) = ([zero; 8], count.min(S::LANES));
+                for y in line.rows.clone() {
+                    let cell = cell + (y - line.rows.start) * line.row;
+                    column[y] = simd.load_partial(&data[cell..cell + count], 0.0);
+                }
+                column
+            }
+        };
+        simd.store_rows::<A>(transform::input::<S, A>(simd, column), &mut half.0[at + from..], WIDE);
+        from += S::LANES;
+    }
+    for from in (from..columns).step_by(S::LANES) {
+        simd.store_rows::<A>([zero; 8], &mut half.0[at + from..], WIDE);
+    }
+}
+
+/// Vector j holds every `N`-th of `s` from the j-th on, for j < `A`.
+#[inline(always)]
+fn spaced<S: Simd, const A: usize, const N: usize>(simd: S, s: &[f32]) -> [S::F32; 8] {
+    let mut v = [simd.splat(0.0); 8];
+    for j in 0..N {
+        v[j] = simd.load(&s[j * S::LANES..]);
+    }
+    match N {
+        2 => (v[0], v[1]) = simd.deinterleave(v[0], v[1]),
+        4 => {
+            let ((a, b), (c, d)) = (simd.deinterleave(v[0], v[1]), simd.deinterleave(v[2], v[3]));
+            ((v[0], v[2]), (v[1], v[3])) = (simd.deinterleave(a, c), simd.deinterleave(b, d));
+        }
+        _ => {
+            let (a, b) = simd.deinterleave(v[0], v[1]);
+            let (c, d) = simd.deinterleave(v[2], v[3]);
+            let (e, f) = simd.deinterleave(v[4], v[5]);
+            ([v[0], v[2], v[4]], [v[1], v[3], v[5]]) = (simd.deinterleave3([a, c, e]), simd.deinterleave3([b, d, f]));
+        }
+    }
+    for j in N..A {
+        v[j] = simd.shift_in(v[j - N], simd.splat(s[S::LANES * N + j - N]));
+    }
+    v
 }
 
 /// Where the places ξ of transformed tiles go: all channels and tiles of each.
 pub(super) trait Places {
-    /// From element `from` of place `xi` on.
-    fn at(&mut self, xi: usize, from: usize) -> &mut [f32];
+    /// The first `width` lanes of vector j, for j < `N`, to place `xi` + j, from its element `from` on; what follows may be
+    /// overwritten.
+    fn store<S: Simd, const N: usize>(&mut self, simd: S, v: [S::F32; 8], xi: usize, from: usize, width: usize);
 }
 
-/// One after the other.
+/// One after the other, with at least a vector from the end of one to the next.
 pub(super) struct Strided<'a> {
     pub(super) v: &'a mut [f32],
     /// From ξ to ξ.
@@ -90,8 +206,8 @@ pub(super) struct Strided<'a> {
 
 impl Places for Strided<'_> {
     #[inline(always)]
-    fn at(&mut self, xi: usize, from: usize) -> &mut [f32] {
-        &mut self.v[xi * self.stride + from..]
+    fn store<S: Simd, const N: usize>(&mut self, simd: S, v: [S::F32; 8], xi: usize, from: usize, _: usize) {
+        simd.store_rows::<N>(v, &mut self.v[xi * self.stride + from..], self.stride);
     }
 }
 
@@ -100,37 +216,13 @@ pub(super) struct Slices<'a>(pub(super) Vec<&'a mut [f32]>);
 
 impl Places for Slices<'_> {
     #[inline(always)]
-    fn at(&mut self, xi: usize, from: usize) -> &mut [f32] {
-        &mut self.0[xi][from..]
-    }
-}
-
-/// Bᵀ d B of a vector of tiles, to `places` from their element `from` on.
-#[inline(always)]
-pub(super) fn transform_cells<S: Simd, const A: usize>(
-    simd: S,
-    mut cells: impl Cells,
-    (places, from): (&mut impl Places, usize),
-    half: &mut [f32; HALF],
-) {
-    let zero = simd.splat(0.0);
-    for y in 0..A {
-        let line = transform::input::<S, A>(simd, cells.row(simd, y));
-        for x in 0..A {
-            simd.store(line[x], &mut half[(x * A + y) * S::LANES..]);
-        }
-    }
-    for x in 0..A {
-        let mut column = [zero; 8];
-        for y in 0..A {
-            column[y] = simd.load(&half[(x * A + y) * S::LANES..]);
-        }
-        let column = transform::input::<S, A>(simd, column);
-        for y in 0..A {
-            simd.store(column[y], places.at(y * A + x, from));
+    fn store<S: Simd, const N: usize>(&mut self, simd: S, v: [S::F32; 8], xi: usize, from: usize, width: usize) {
+        for (v, to) in v.into_iter().zip(&mut self.0[xi..xi + N]) {
+            let to = &mut to[from..];
+            match to.len() < S::LANES {
+                true => simd.store_partial(v, &mut to[..width]),
+                false => simd.store(v, to),
+            }
         }
     }
 }
-
-/// Room for a tile transformed along one axis, in all lanes.
-pub(super) const HALF: usize = MAX_ALPHA * MAX_ALPHA * 16;

@@ -1,24 +1,28 @@
 //! Where the transformed inputs V of some tiles lie.
 //!
 //! ```text
-//! V   [panel of nr tiles][kc block of channels][ξ][channel][tile]    a panel of one ξ is what the micro-kernel reads
+//! V   [panel of tiles][kc block of channels][ξ][channel][tile]    a panel of one ξ is what the micro-kernel reads as rows
 //! ```
-//! Each ξ begins a cache line later than whole powers of two would have it: α² streams at a distance that is a multiple of
-//! a cache's ways would throw each other out.
+//! Tiles are dealt evenly to as few panels as possible, so none is padding. Each ξ begins a cache line later than whole
+//! powers of two would have it: α² streams at a distance that is a multiple of a cache's ways would throw each other out.
 
 use std::ops::Range;
 
-use super::PackedWinograd;
+use super::filters::Filters;
+use super::input::{Slices, Strided};
 use crate::gemm::{Shape, Steps};
 
-/// Floats between the ends and beginnings of two ξ: a cache line.
+/// Floats between the ends and beginnings of two ξ: a cache line, and room for a vector that is stored past the end.
 pub(super) const GAP: usize = 16;
 
 /// Where V of a block lies.
 #[derive(Clone, Copy)]
 pub(super) struct Layout {
     tiles: usize,
-    shape: Shape,
+    /// Tiles of a line: neighbours, of which panels are made where that takes no more of them.
+    line: usize,
+    /// Panels of a line.
+    each: usize,
     xis: usize,
     steps: Steps,
 }
@@ -31,17 +35,18 @@ pub(super) struct Part {
 }
 
 impl Layout {
-    pub(super) fn new(tiles: usize, shape: Shape, packed: &PackedWinograd) -> Self {
-        Self { tiles, shape, xis: packed.products.len(), steps: packed.products[0].steps() }
+    /// For `tiles` tiles, lines of `line`.
+    pub(super) fn new(tiles: usize, line: usize, shape: Shape, filters: &Filters) -> Self {
+        let most = shape.mr.min(shape.lanes);
+        let (each, flat) = (line.div_ceil(most).max(1), tiles.div_ceil(most).max(1));
+        let straight = line > 0 && tiles / line * each <= flat;
+        let (line, each) = if straight { (line, each) } else { (tiles, flat) };
+        Self { tiles, line, each, xis: filters.xis(), steps: filters.steps() }
     }
 
     /// Tiles of all panels.
     pub(super) fn tiles(&self) -> usize {
         self.tiles
-    }
-
-    pub(super) fn shape(&self) -> Shape {
-        self.shape
     }
 
     pub(super) fn xis(&self) -> usize {
@@ -53,34 +58,31 @@ impl Layout {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.panels() * self.panel_len()
+        self.xis * (self.steps.k() * self.tiles + self.panels() * self.steps.count() * GAP)
     }
 
     pub(super) fn panels(&self) -> usize {
-        self.tiles.div_ceil(self.shape.nr())
+        self.tiles.div_ceil(self.line.max(1)) * self.each
     }
 
-    fn panel_len(&self) -> usize {
-        self.xis * (self.steps.k() * self.shape.nr() + self.steps.count() * GAP)
-    }
-
-    /// Tiles of a panel, rounded up to whole vectors.
+    /// The tiles of a panel.
     #[inline(always)]
-    pub(super) fn width(&self, panel: usize) -> usize {
-        let (nr, lanes) = (self.shape.nr(), self.shape.lanes);
-        (self.tiles - panel * nr).min(nr).div_ceil(lanes) * lanes
+    pub(super) fn range(&self, panel: usize) -> Range<usize> {
+        let (line, i) = (panel / self.each * self.line, panel % self.each);
+        line + self.line * i / self.each..line + self.line * (i + 1) / self.each
     }
 
     /// From ξ to ξ of a part.
     #[inline(always)]
     pub(super) fn stride(&self, part: Part) -> usize {
-        self.steps.range(part.step).len() * self.width(part.panel) + GAP
+        self.steps.range(part.step).len() * self.range(part.panel).len() + GAP
     }
 
     #[inline(always)]
     pub(super) fn start(&self, part: Part) -> usize {
-        let before = self.steps.range(part.step).start * self.width(part.panel) + part.step * GAP;
-        part.panel * self.panel_len() + self.xis * before
+        let tiles = self.range(part.panel);
+        let before = self.steps.k() * tiles.start + self.steps.range(part.step).start * tiles.len();
+        self.xis * (before + (part.panel * self.steps.count() + part.step) * GAP)
     }
 
     pub(super) fn all(self) -> impl Iterator<Item = Part> {
@@ -93,29 +95,36 @@ impl Layout {
         let even = parts.is_multiple_of(threads) || parts >= 4 * threads;
         let pieces = if even { 1 } else { threads };
         let mut tasks = Vec::with_capacity(parts * pieces);
-        let (mut rest, mut at) = (v, 0);
+        let mut rest = v;
         for part in self.all() {
-            let (start, stride) = (self.start(part), self.stride(part));
-            let (_, tail) = rest.split_at_mut(start - at);
-            let (v, tail) = tail.split_at_mut(self.xis * stride);
-            (rest, at) = (tail, start + self.xis * stride);
-            let (channels, width) = (self.steps.range(part.step), self.width(part.panel));
+            let stride = self.stride(part);
+            let v = rest.split_off_mut(..self.xis * stride).expect("all there");
+            let (channels, width) = (self.steps.range(part.step), self.range(part.panel).len());
+            if even {
+                tasks.push(InputTask { part, v: Share::All(Strided { v, stride }), channels });
+                continue;
+            }
             let mut xis: Vec<_> = v.chunks_exact_mut(stride).collect();
             for i in 0..pieces {
                 let end = |i: usize| channels.start + channels.len() * i / pieces;
                 let channels = end(i)..end(i + 1);
                 let v = xis.iter_mut().map(|xi| xi.split_off_mut(..channels.len() * width).expect("all there"));
-                tasks.push(InputTask { part, v: v.collect(), channels });
+                tasks.push(InputTask { part, v: Share::Some(Slices(v.collect())), channels });
             }
         }
         tasks
     }
 }
 
-/// What one task transforms: some channels of a part.
+/// What one task transforms: channels of a part.
 pub(super) struct InputTask<'a> {
     pub(super) part: Part,
     pub(super) channels: Range<usize>,
-    /// Where they go, for each ξ.
-    pub(super) v: Vec<&'a mut [f32]>,
+    pub(super) v: Share<'a>,
+}
+
+/// Where they go.
+pub(super) enum Share<'a> {
+    All(Strided<'a>),
+    Some(Slices<'a>),
 }

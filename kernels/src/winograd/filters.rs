@@ -1,0 +1,128 @@
+//! Transformed filters U in the order in which products read them.
+//!
+//! ```text
+//! U   [ξ][kc block of channels][panel of nr filters][channel][filter]    filters are the columns of a product, tiles its rows
+//! ```
+//! Whatever the number of tiles, no lane of a product is idle; the last panel has whole vectors, zero beyond the filters.
+
+use std::ops::Range;
+
+use crate::Cpu;
+use crate::aligned::AlignedBuf;
+use crate::gemm::{GROUP, Shape, Steps};
+use crate::simd::Level;
+
+/// Floats of a cache line.
+const LINE: usize = 16;
+
+/// Filters transformed and packed for one level.
+#[derive(Debug)]
+pub(super) struct Filters {
+    level: Level,
+    count: usize,
+    xis: usize,
+    shape: Shape,
+    steps: Steps,
+    /// From place to place.
+    pitch: usize,
+    data: Data,
+}
+
+/// Says no more of itself than its size.
+struct Data(AlignedBuf);
+
+impl std::fmt::Debug for Data {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} floats", self.0.len())
+    }
+}
+
+impl Filters {
+    /// Packs `count` filters of `xis` places: `elements(filters, c, to)` gives those of at most [`GROUP`] filters in channel `c`.
+    pub(super) fn new(
+        cpu: &Cpu,
+        count: usize,
+        steps: Steps,
+        xis: usize,
+        elements: impl Fn(Range<usize>, usize, &mut [[f32; GROUP]]) + Send + Sync,
+    ) -> Self {
+        let shape = Shape::at(cpu.level);
+        let k = steps.k();
+        // A place begins a line further in its page than the one before: all are written side by side.
+        let pitch = k * count.next_multiple_of(shape.lanes) + LINE;
+        let data = Data(AlignedBuf::zeroed(xis * pitch));
+        let mut filters = Self { level: cpu.level, count, xis, shape, steps, pitch, data };
+        let panels: Vec<_> = (0..filters.panels()).map(|p| (filters.range(p), filters.width(p))).collect();
+        let mut rests: Vec<_> = filters.data.0.chunks_exact_mut(pitch).collect();
+        let mut parts = Vec::with_capacity(steps.count() * panels.len());
+        for channels in (0..steps.count()).map(|i| steps.range(i)) {
+            for (range, width) in &panels {
+                let len = channels.len() * width;
+                let places = rests.iter_mut().map(|rest| rest.split_off_mut(..len).expect("all there"));
+                parts.push((range.clone(), *width, channels.clone(), places.collect::<Vec<_>>()));
+            }
+        }
+        cpu.threads.for_each(parts, |(range, width, channels, mut places)| {
+            let mut each = vec![[0.0; GROUP]; xis];
+            for (at, c) in channels.enumerate() {
+                for first in range.clone().step_by(GROUP) {
+                    let group = first..range.end.min(first + GROUP);
+                    elements(group.clone(), c, &mut each);
+                    for (place, each) in places.iter_mut().zip(&each) {
+                        let to = &mut place[at * width + first - range.start..];
+                        match to.first_chunk_mut::<GROUP>() {
+                            // What is too much is zero, or written over by the next.
+                            Some(to) => *to = *each,
+                            None => to[..group.len()].copy_from_slice(&each[..group.len()]),
+                        }
+                    }
+                }
+            }
+        });
+        filters
+    }
+
+    /// The level that can run them.
+    pub(super) fn level(&self) -> Level {
+        self.level
+    }
+
+    /// Memory of the panels.
+    pub(super) fn bytes(&self) -> usize {
+        self.data.0.len() * size_of::<f32>()
+    }
+
+    /// The kc blocks that channels are cut into.
+    pub(super) fn steps(&self) -> Steps {
+        self.steps
+    }
+
+    /// Places ξ.
+    pub(super) fn xis(&self) -> usize {
+        self.xis
+    }
+
+    /// How many panels share the filters.
+    pub(super) fn panels(&self) -> usize {
+        self.count.div_ceil(self.shape.nr())
+    }
+
+    /// The filters of panel `p`.
+    pub(super) fn range(&self, p: usize) -> Range<usize> {
+        p * self.shape.nr()..((p + 1) * self.shape.nr()).min(self.count)
+    }
+
+    /// Filters of panel `p`, rounded up to whole vectors.
+    #[inline(always)]
+    pub(super) fn width(&self, p: usize) -> usize {
+        self.range(p).len().next_multiple_of(self.shape.lanes)
+    }
+
+    /// Place `xi` of panel `p` in the channels `k`: a row for each, of all filters.
+    #[inline(always)]
+    pub(super) fn panel(&self, p: usize, xi: usize, k: &Range<usize>) -> &[f32] {
+        let all = self.count.next_multiple_of(self.shape.lanes);
+        let start = xi * self.pitch + k.start * all + p * self.shape.nr() * k.len();
+        &self.data.0[start..start + k.len() * self.width(p)]
+    }
+}

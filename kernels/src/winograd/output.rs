@@ -1,0 +1,296 @@
+//! The way out: products of a block's tiles and filters, transformed, with bias and activation, into their places.
+//!
+//! ```text
+//! M   [ξ][panel of filters][tile][filter]          some tiles and filters at a time, so that it stays in L2
+//! Aᵀ M A of a tile, a lane for each filter ⟶ cells [row][column][filter] of some neighbours ⟶ rows of maps
+//! ```
+
+use std::cell::Cell;
+use std::ops::Range;
+
+use super::PackedWinograd;
+use super::layout::{GAP, Layout, Part};
+use super::transform::{self, MAX_ALPHA};
+use crate::aligned::AlignedBuf;
+use crate::caches::Caches;
+use crate::conv2d::Activation;
+use crate::gemm::{Ahead, Shape, multiply};
+use crate::simd::Simd;
+
+thread_local! {
+    /// M of this thread's tiles and filters.
+    static M: Cell<Option<AlignedBuf>> = const { Cell::new(None) };
+}
+
+/// Neighbours of one row of tiles: what they write.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    /// Among the tiles of a block; targets follow each other.
+    pub(super) tiles: Range<usize>,
+    /// Of the rows and columns of the tiles, those that are wanted; even, where they are pooled.
+    pub(super) rows: Range<usize>,
+    pub(super) columns: Range<usize>,
+    /// Where they go, as the [`Sink`] has it.
+    pub(super) place: [usize; 3],
+}
+
+/// Where results go.
+pub(super) trait Sink {
+    /// The wanted cells, or their maxima, of row `y`, counted from the first wanted one, of the `o`-th filter.
+    fn row(&mut self, target: &Target, o: usize, y: usize) -> &mut [f32];
+}
+
+/// Where V of a panel of tiles in a kc block lies.
+struct Place {
+    /// The tiles.
+    range: Range<usize>,
+    start: usize,
+    /// From ξ to ξ.
+    stride: usize,
+}
+
+/// What a convolution does after its sums.
+#[derive(Clone, Copy)]
+pub(super) struct Finish<'a> {
+    pub(super) packed: &'a PackedWinograd,
+    pub(super) bias: Option<&'a [f32]>,
+    pub(super) activation: Activation,
+    /// Whether the maxima of 2 × 2 results are stored.
+    pub(super) pool: bool,
+}
+
+/// M = U·V and out = Aᵀ M A for the filters of `panels`, of which the first is the sink's first.
+#[inline(always)]
+pub(super) fn finish<S: Simd, const A: usize, const N: usize>(
+    simd: S,
+    work: Finish<'_>,
+    layout: &Layout,
+    panels: Range<usize>,
+    v: &[f32],
+    targets: &[Target],
+    sink: &mut impl Sink,
+) {
+    let u = &work.packed.filters;
+    let nr = const { Shape::of::<S>().nr() };
+    let steps = layout.steps();
+    let (chunks, groups) = cut(layout, panels.len(), A * A * nr);
+    let widest = (0..layout.panels()).map(|t| layout.range(t).len()).max().unwrap_or(0);
+    let stride = panels.len().div_ceil(groups) * nr * layout.panels().div_ceil(chunks) * widest + GAP;
+    let mut products = AlignedBuf::reused(M.take(), A * A * stride);
+    // Where V of each panel of tiles lies, kc block after kc block.
+    let places: Vec<Place> = (0..steps.count())
+        .flat_map(|step| (0..layout.panels()).map(move |panel| Part { panel, step }))
+        .map(|part| Place { range: layout.range(part.panel), start: layout.start(part), stride: layout.stride(part) })
+        .collect();
+    for parts in (0..chunks).map(|i| share(0..layout.panels(), chunks, i)) {
+        let tiles = layout.range(parts.start).start..layout.range(parts.end - 1).end;
+        for group in (0..groups).map(|i| share(panels.clone(), groups, i)) {
+            // M of panel `p` begins here.
+            let place = |p: usize| (p - group.start) * nr * tiles.len();
+            // Parts of a panel of tiles that are asked for with each panel of filters.
+            let asked = widest.div_ceil(group.len());
+            for xi in 0..A * A {
+                for step in 0..steps.count() {
+                    let k = steps.range(step);
+                    // The filters and tiles of the next step, or of the next ξ, are on their way meanwhile.
+                    let (after, later) = match step + 1 < steps.count() {
+                        true => (xi, step + 1),
+                        false => ((xi + 1) % (A * A), 0),
+                    };
+                    let [now, soon] = [step, later].map(|s| &places[s * layout.panels()..][parts.clone()]);
+                    for (n, p) in group.clone().enumerate() {
+                        let width = u.width(p);
+                        let filters = u.panel(p, xi, &k);
+                        let next = match p + 1 < group.end {
+                            true => u.panel(p + 1, xi, &k),
+                            false => u.panel(group.start, after, &steps.range(later)),
+                        };
+                        let each = width.div_ceil(parts.len());
+                        for (i, (at, soon)) in now.iter().zip(soon).enumerate() {
+                            let a = &v[at.start + xi * at.stride..];
+                            let soon = &v[soon.start + after * soon.stride..];
+                            let ahead = [
+                                Ahead::stream(next, i * k.len() * each, each),
+                                Ahead::stream(soon, n * k.len() * asked, asked),
+                            ];
+                            let rows = at.range.len();
+                            let c = xi * stride + place(p) + (at.range.start - tiles.start) * width;
+                            let c = &mut products[c..][..rows * width];
+                            multiply(simd, [rows, k.len(), width], a, filters, c, step > 0, ahead);
+                        }
+                    }
+                }
+            }
+            let mut cells = Cells { cells: [0.0; CELLS], half: [0.0; HALF] };
+            for p in group.clone() {
+                let (filters, width) = (u.range(p), u.width(p));
+                let first = u.range(panels.start).start;
+                for j in (0..filters.len()).step_by(S::LANES) {
+                    let lanes = filters.start + j..filters.end.min(filters.start + j + S::LANES);
+                    let bias = match work.bias {
+                        Some(bias) => simd.load_partial(&bias[lanes.clone()], 0.0),
+                        None => simd.splat(0.0),
+                    };
+                    let then = Then { bias, relu: work.activation == Activation::Relu, pool: work.pool };
+                    let lanes = lanes.start - first..lanes.end - first;
+                    let start = targets.partition_point(|target| target.tiles.end <= tiles.start);
+                    for target in targets[start..].iter().take_while(|target| target.tiles.start < tiles.end) {
+                        let from = target.tiles.start.max(tiles.start);
+                        let end = target.tiles.end.min(tiles.end);
+                        for t in (from..end).step_by(PIECE) {
+                            let piece = t..end.min(t + PIECE);
+                            for (i, t) in piece.clone().enumerate() {
+                                let from = &products[place(p) + (t - tiles.start) * width + j..];
+                                cells.transform::<S, A, N>(simd, &then, from, stride, i);
+                            }
+                            cells.store::<S, N>(simd, target, work.pool, piece, lanes.clone(), sink);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    M.set(Some(products));
+}
+
+/// Into how many chunks of tiles and groups of filters products are cut: M takes half of L2. U is read once for each chunk
+/// of tiles, V once for each group of filters.
+fn cut(layout: &Layout, panels: usize, column: usize) -> (usize, usize) {
+    let room = (Caches::get().l2 * 5 / 8 / (column * size_of::<f32>())).max(1);
+    let tiles = layout.tiles().max(1);
+    let chunks = tiles.div_ceil(room).min(layout.panels()).max(1);
+    let group = (room / tiles.div_ceil(chunks)).clamp(1, panels);
+    (chunks, panels.div_ceil(group))
+}
+
+/// Part `i` of `range` dealt evenly to `parts`.
+#[inline(always)]
+fn share(range: Range<usize>, parts: usize, i: usize) -> Range<usize> {
+    let at = |i: usize| range.start + range.len() * i / parts;
+    at(i)..at(i + 1)
+}
+
+/// Neighbouring tiles that are stored together.
+const PIECE: usize = 8;
+
+/// Columns of a piece, and a vector more.
+const COLUMNS: usize = PIECE * (MAX_ALPHA - 2) + 16;
+
+/// Room for the results of a piece, in all lanes.
+const CELLS: usize = (MAX_ALPHA - 2) * COLUMNS * 16;
+
+/// Room for a tile transformed along one axis, in all lanes.
+const HALF: usize = MAX_ALPHA * MAX_ALPHA * 16;
+
+/// What is done to a vector of filters' sums.
+struct Then<S: Simd> {
+    bias: S::F32,
+    relu: bool,
+    pool: bool,
+}
+
+/// The larger; NaN where either is.
+#[inline(always)]
+fn larger<S: Simd>(simd: S, a: S::F32, b: S::F32) -> S::F32 {
+    simd.select(simd.is_nan(a), a, simd.max(a, b))
+}
+
+/// Results of a piece: row by row, column by column, a lane for each filter.
+#[repr(align(64))]
+struct Cells {
+    cells: [f32; CELLS],
+    half: [f32; HALF],
+}
+
+impl Cells {
+    /// Aᵀ M A of tile `i` of the piece, then bias, max(x, 0) and the pool, as asked for; `M[ξ]` lies at `from[ξ · stride]`.
+    #[inline(always)]
+    fn transform<S: Simd, const A: usize, const N: usize>(
+        &mut self,
+        simd: S,
+        then: &Then<S>,
+        from: &[f32],
+        stride: usize,
+        i: usize,
+    ) {
+        let zero = simd.splat(0.0);
+        for x in 0..A {
+            let column = simd.load_rows::<A>(&from[x * stride..], A * stride);
+            let column = transform::output::<S, A, N>(simd, column);
+            simd.store_rows::<N>(column, &mut self.half[x * S::LANES..], A * S::LANES);
+        }
+        let mut above = [zero; 8];
+        for y in 0..N {
+            let row = simd.load_rows::<A>(&self.half[y * A * S::LANES..], S::LANES);
+            let mut row = transform::output::<S, A, N>(simd, row);
+            for x in 0..N {
+                row[x] = simd.add(row[x], then.bias);
+                if then.relu {
+                    row[x] = simd.max(zero, row[x]);
+                }
+            }
+            if !then.pool {
+                simd.store_rows::<N>(row, &mut self.cells[(y * COLUMNS + i * N) * S::LANES..], S::LANES);
+            } else if y % 2 == 0 {
+                above = row;
+            } else {
+                for x in 0..N / 2 {
+                    let left = larger(simd, above[2 * x], row[2 * x]);
+                    let right = larger(simd, above[2 * x + 1], row[2 * x + 1]);
+                    // A pool has no −0.
+                    let max = simd.add(larger(simd, left, right), zero);
+                    simd.store(max, &mut self.cells[(y / 2 * COLUMNS + i * (N / 2) + x) * S::LANES..]);
+                }
+            }
+        }
+    }
+
+    /// The cells of the tiles `piece` of `target`, for the sink's filters `lanes`, into their rows.
+    #[inline(always)]
+    fn store<S: Simd, const N: usize>(
+        &self,
+        simd: S,
+        target: &Target,
+        pool: bool,
+        piece: Range<usize>,
+        lanes: Range<usize>,
+        sink: &mut impl Sink,
+    ) {
+        let part = if pool { 2 } else { 1 };
+        // Columns of the piece in the target's, and those of them that are wanted.
+        let here = (piece.start - target.tiles.start) * N / part..(piece.end - target.tiles.start) * N / part;
+        let columns = target.columns.start / part..target.columns.end / part;
+        let wanted = here.start.max(columns.start)..here.end.min(columns.end);
+        if wanted.is_empty() {
+            return;
+        }
+        for y in target.rows.start / part..target.rows.end / part {
+            let cells = &self.cells[y * COLUMNS * S::LANES..(y + 1) * COLUMNS * S::LANES];
+            for first in (0..lanes.len()).step_by(8) {
+                let mut x = wanted.start;
+                while x < wanted.end {
+                    // The last vector begins so that it is whole, where there is one before.
+                    let whole = wanted.end - x >= S::LANES;
+                    if !whole && wanted.len() >= S::LANES {
+                        x = wanted.end - S::LANES;
+                    }
+                    let count = (wanted.end - x).min(S::LANES);
+                    let mut at = [0; 16];
+                    for l in 0..S::LANES {
+                        at[l] = (x - here.start + l) * S::LANES;
+                    }
+                    let vectors = simd.load_columns(&cells[first..], &at);
+                    for (i, o) in lanes.clone().skip(first).take(8).enumerate() {
+                        let row = sink.row(target, o, y - target.rows.start / part);
+                        let to = &mut row[x - columns.start..][..count];
+                        match count == S::LANES {
+                            true => simd.store(vectors[i], to),
+                            false => simd.store_partial(vectors[i], to),
+                        }
+                    }
+                    x += S::LANES;
+                }
+            }
+        }
+    }
+}
