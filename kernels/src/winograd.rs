@@ -25,17 +25,16 @@ mod pieces;
 mod transform;
 
 use std::cell::Cell;
-use std::ops::Range;
 
 use crate::Cpu;
 use crate::aligned::AlignedBuf;
 use crate::caches::Caches;
 use crate::conv2d::{Activation, Conv2d};
-use crate::gemm::{GROUP, Shape, Steps};
+use crate::gemm::{Shape, Steps};
 use crate::geometry::{Geometry, Window};
 use crate::view::{Maps, MapsMut, PlaneMut, Weights};
 use block::{Block, Cells, Input, Output, Whole, Work};
-use filters::Filters;
+use filters::{Filters, Group};
 use output::Finish;
 pub use pieces::{Piece, SLACK, frame, winograd_pieces};
 use transform::Filtered;
@@ -166,38 +165,6 @@ pub fn pack(cpu: &Cpu, conv: &Conv2d, weights: Weights<'_>, scale: Option<&[f32]
         }
     });
     PackedWinograd { conv: *conv, tile, filters }
-}
-
-/// The filters of some output channels for one input channel.
-struct Group<'a> {
-    weights: Weights<'a>,
-    scale: Option<&'a [f32]>,
-    rows: Range<usize>,
-    /// Input channels.
-    pitch: usize,
-    channel: usize,
-    side: usize,
-}
-
-impl Group<'_> {
-    /// Filter beside filter, tap by tap; `place` says where in a filter a tap stands, beyond it are zeros.
-    #[inline(always)]
-    fn filters<const TAPS: usize>(&self, place: impl Fn(usize, usize) -> [usize; 2]) -> [[[f64; GROUP]; TAPS]; TAPS] {
-        let mut filters = [[[0.0; GROUP]; TAPS]; TAPS];
-        for (n, o) in self.rows.clone().enumerate() {
-            let first = (o * self.pitch + self.channel) * self.side * self.side;
-            let scale = f64::from(self.scale.map_or(1.0, |scale| scale[o]));
-            for (y, line) in filters.iter_mut().enumerate() {
-                for (x, lanes) in line.iter_mut().enumerate() {
-                    let [y, x] = place(y, x);
-                    if y < self.side && x < self.side {
-                        lanes[n] = scale * f64::from(self.weights.get(first + y * self.side + x));
-                    }
-                }
-            }
-        }
-        filters
-    }
 }
 
 /// The most steps of a kc block: short, so that threads can share the transform of a few tiles of many channels.

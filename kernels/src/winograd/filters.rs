@@ -11,6 +11,7 @@ use crate::Cpu;
 use crate::aligned::AlignedBuf;
 use crate::gemm::{GROUP, Shape, Steps};
 use crate::simd::Level;
+use crate::view::Weights;
 
 /// Floats of a cache line.
 const LINE: usize = 16;
@@ -124,5 +125,40 @@ impl Filters {
         let all = self.count.next_multiple_of(self.shape.lanes);
         let start = xi * self.pitch + k.start * all + p * self.shape.nr() * k.len();
         &self.data.0[start..start + k.len() * self.width(p)]
+    }
+}
+
+/// The filters of some output channels for one input channel.
+pub(super) struct Group<'a> {
+    pub(super) weights: Weights<'a>,
+    pub(super) scale: Option<&'a [f32]>,
+    pub(super) rows: Range<usize>,
+    /// Input channels.
+    pub(super) pitch: usize,
+    pub(super) channel: usize,
+    pub(super) side: usize,
+}
+
+impl Group<'_> {
+    /// Filter beside filter, tap by tap; `place` says where in a filter a tap stands, beyond it are zeros.
+    #[inline(always)]
+    pub(super) fn filters<const TAPS: usize>(
+        &self,
+        place: impl Fn(usize, usize) -> [usize; 2],
+    ) -> [[[f64; GROUP]; TAPS]; TAPS] {
+        let mut filters = [[[0.0; GROUP]; TAPS]; TAPS];
+        for (n, o) in self.rows.clone().enumerate() {
+            let first = (o * self.pitch + self.channel) * self.side * self.side;
+            let scale = f64::from(self.scale.map_or(1.0, |scale| scale[o]));
+            for (y, line) in filters.iter_mut().enumerate() {
+                for (x, lanes) in line.iter_mut().enumerate() {
+                    let [y, x] = place(y, x);
+                    if y < self.side && x < self.side {
+                        lanes[n] = scale * f64::from(self.weights.get(first + y * self.side + x));
+                    }
+                }
+            }
+        }
+        filters
     }
 }
