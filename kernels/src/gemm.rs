@@ -1,13 +1,18 @@
 //! C = A·B (+ C): matrices, operands packed for a register tile, and the tasks that C is cut into.
 //!
-//! `blocks` has the loops of the product, `cells` those of the product with its operands exchanged. kc follows from K and
-//! the caches alone. Hence every element of C is the same chain of operations whatever M, N, its place, its tile and the
-//! number of threads: the sums over each kc block, one after the other, each one chain in the order of k.
+//! `blocks` has the loops of the product, `panels` those for small tiles, `cells` those of the product with its operands
+//! exchanged. kc follows from K and the caches alone. Hence every element of C is the same chain of operations whatever M,
+//! N, its place, its tile and the number of threads: the sums over each kc block, one after the other, each one chain in
+//! the order of k.
 
+mod ahead;
 mod blocks;
+mod carry;
 mod cells;
+mod fill;
 mod micro;
 mod pack;
+mod panels;
 mod tiles;
 
 use std::ops::Range;
@@ -17,9 +22,10 @@ use crate::caches::Caches;
 use crate::simd::{Level, fma_rate};
 use tiles::Block;
 
+pub(crate) use ahead::Ahead;
 pub(crate) use blocks::run;
 pub(crate) use cells::run_cells;
-pub(crate) use micro::{Ahead, MAX_MR as MAX_PANEL_HEIGHT, MAX_NR as MAX_PANEL_WIDTH, Shape};
+pub(crate) use micro::{MAX_MR as MAX_PANEL_HEIGHT, MAX_NR as MAX_PANEL_WIDTH, Shape};
 pub use micro::{TileSize, micro_kernel, micro_kernels};
 pub use pack::PackedA;
 pub(crate) use pack::{Cells, Columns, GROUP, PackedB, Straight, TILES};
@@ -146,6 +152,9 @@ pub fn gemm_packed(cpu: &Cpu, a: &PackedA, b: Matrix<'_>, c: MatrixMut<'_>, accu
     run(cpu, &[Product { a, b }], Output::matrix(c), &epilogue);
 }
 
+/// Steps of the longest chain of sums.
+const LONGEST: usize = 768;
+
 /// The kc blocks of a sum: `k` steps in as few equal blocks as keep a B panel in L1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Steps {
@@ -159,11 +168,19 @@ impl Steps {
         Self::at_most(k, (Caches::get().l1 / 2 / (shape.nr() * size_of::<f32>())).clamp(64, 384))
     }
 
-    /// The same where every block reads and writes C, which may lie beyond L2: a B panel takes all of L1 where
-    /// multiply-adds are slow enough for L2 to feed both.
+    /// The same where every block reads and writes C, which may lie beyond L2: where multiply-adds are slow enough for L2
+    /// to feed both, a B panel takes an eighth of it, or all of L1 where there are few registers.
     pub(crate) fn long(k: usize, shape: Shape) -> Self {
         let most = Self::new(usize::MAX / 2, shape).longest();
-        Self::at_most(k, if fma_rate(shape.lanes) == 1 { (2 * most).min(384) } else { most })
+        let panel = shape.nr() * size_of::<f32>();
+        Self::at_most(
+            k,
+            match fma_rate(shape.lanes) {
+                1 if shape.lanes >= micro::WIDE => (Caches::get().l2 / 8 / panel).clamp(64, LONGEST),
+                1 => (2 * most).min(384),
+                _ => most,
+            },
+        )
     }
 
     /// As few equal blocks as have no more than `most` steps each.

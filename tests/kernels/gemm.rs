@@ -41,6 +41,21 @@ fn long_sums_cross_the_blocks() {
 }
 
 #[test]
+fn many_panels_and_blocks() {
+    for level in Level::available() {
+        let one = Cpu { level, threads: Threads::new(1) };
+        let two = Cpu { level, threads: Threads::new(2) };
+        for [m, k, n] in [[43, 1700, 333], [60, 64, 530], [230, 300, 290], [1200, 20, 150]] {
+            let (a, b) = (numbers(7, m * k), numbers(8, k * n));
+            let want = reference::convolution::gemm(&a, &b, [m, k, n]);
+            let found = product(&one, &a, &b, [m, k, n]);
+            assert_close(&format!("{level} {m}×{k}×{n}"), &found, &want, k);
+            assert_bits(&format!("{level} {m}×{k}×{n} on 2 threads"), &product(&two, &a, &b, [m, k, n]), &found);
+        }
+    }
+}
+
+#[test]
 fn agrees_with_matrixmultiply() {
     let [m, k, n] = [96, 147, 1210];
     let (a, b) = (numbers(5, m * k), numbers(6, k * n));

@@ -2,22 +2,25 @@
 //!
 //! ```text
 //! tasks: rectangles of C, dealt to the threads
-//!   for nc columns                       a B block, kc × nc, stays in the last cache
-//!     for kc steps
-//!       for mc rows                      an A block, mc × kc, stays in L2
-//!         for nr columns                 a B panel, kc × nr, packed by the first mc rows, stays in L1
-//!           for mr rows                  A panels stream from L2
-//!             micro-kernel               C tile, mr × nr, in registers
+//!   for a few panels of nr columns       a block of C, which stays in the last cache
+//!     for kc steps                       a B block, kc × a few nr, packed before, stays in L2
+//!       for mr rows                      an A panel, mr × kc, comes from beyond once
+//!         for nr columns                 both panels stream from L2
+//!           micro-kernel                 C tile, mr × nr, in registers
 //! ```
 //! Where few rows use a panel whose rows lie at equal distances, it is read where it is; what comes next is asked for
 //! while the tiles before it are computed.
 
 use std::cell::Cell;
+use std::ops::Range;
 
-use super::micro::{Ahead, MAX_MR, MAX_NR, Shape};
+use super::ahead::Ahead;
+use super::carry::Carry;
+use super::fill::{Fill, Part};
+use super::micro::{MAX_MR, MAX_NR, Shape, WIDE};
 use super::pack::{Columns, Straight};
 use super::tiles::{Operands, Output, Spill};
-use super::{Epilogue, Packed, PackedA, Product, Task, share, sizes, tasks};
+use super::{Epilogue, Packed, PackedA, Product, Steps, Task, share, sizes, tasks};
 use crate::Cpu;
 use crate::aligned::AlignedBuf;
 use crate::caches::Caches;
@@ -85,24 +88,26 @@ impl Grid {
 }
 
 /// Panels of A for which a B panel is not packed: fewer tiles than that would take as long.
-const FEW: usize = 2;
+pub(super) const FEW: usize = 2;
 
-/// What tile `i` of a B panel asks for: the lines of the next panel in turn, and A further on where there is much of it.
+/// The most panels of A that are computed column by column: the pages of so many rows stay known to the processor.
+const SLAB: usize = 80;
+
+/// Line `i` of the `next` panel of B, row by row, if it has so many.
 #[inline(always)]
-fn ahead(next: Option<Straight<'_>>, i: usize, few: bool, a: &[f32], rows: usize) -> [Ahead; 2] {
-    let line = |i: usize| match next {
+pub(super) fn line(next: Option<Straight<'_>>, i: usize) -> Ahead {
+    match next {
         Some(next) if i <= MAX_NR / LINE => Ahead::stream(next.data, i * LINE, next.step),
         _ => Ahead::nothing(),
-    };
-    if few { [line(2 * i), line(2 * i + 1)] } else { [Ahead::panels(a, rows), line(i)] }
+    }
 }
 
 /// Floats of a cache line.
 const LINE: usize = 16;
 
 thread_local! {
-    /// The packed B block of this thread, kept from task to task.
-    static B_PANELS: Cell<Option<AlignedBuf>> = const { Cell::new(None) };
+    /// Two packed blocks of B of this thread, kept from task to task.
+    static B_PANELS: Cell<[Option<AlignedBuf>; 2]> = const { Cell::new([None, None]) };
 }
 
 impl<B: Columns> SimdOp for Task<'_, PackedA, B> {
@@ -110,69 +115,146 @@ impl<B: Columns> SimdOp for Task<'_, PackedA, B> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
+        if const { S::LANES < WIDE } {
+            return self.panel_by_panel(simd);
+        }
+        let shape = const { Shape::of::<S>() };
+        let kc = self.product.a.steps().longest();
+        // Few rows wait for B to come: the fewer of it at once, the more of it stays. Many rows go by too often.
+        let columns = if self.panels.len() * shape.mr < 192 { 64 } else { 128 };
+        // Two blocks take half of L2.
+        let room = Caches::get().l2 / 4 / (size_of::<f32>() * (kc * shape.nr()).max(1));
+        let most = room.min(columns / shape.nr()).max(1);
+        let len = most * kc * shape.nr() + S::LANES;
+        let slabs = self.panels.len().div_ceil(SLAB).max(1);
+        let buffers = B_PANELS.take();
+        let mut buffers = buffers.map(|buffer| AlignedBuf::reused(buffer, len));
+        for slab in 0..slabs {
+            let panels = share(self.panels.len(), slabs, slab);
+            let panels = self.panels.start + panels.start..self.panels.start + panels.end;
+            self.slab(simd, panels, most, &mut buffers);
+        }
+        B_PANELS.set(buffers.map(Some));
+    }
+}
+
+impl<B: Columns> Task<'_, PackedA, B> {
+    /// The rows of some `panels` of A; blocks of B have at most `most` panels, for two of which there is room.
+    #[inline(always)]
+    fn slab<S: Simd>(&mut self, simd: S, panels: Range<usize>, most: usize, buffers: &mut [AlignedBuf; 2]) {
         let Product { a, b } = self.product;
         let nr = const { Shape::of::<S>().nr() };
         let steps = a.steps();
-        let kc = steps.longest();
-        let columns = self.block.columns();
-        let caches = Caches::get();
-        // An mc block of A takes at most half of L2; where there is more than one, the B block has to stay.
-        let mc = (caches.l2 / 2 / (size_of::<f32>() * kc.max(1) * Shape::of::<S>().mr)).max(1);
-        let parts = self.panels.len().div_ceil(mc).max(1);
-        let nc = match parts {
-            1 => columns.len(),
-            _ => (caches.share / 2 / (size_of::<f32>() * kc)).clamp(nr, columns.len().max(nr)) / nr * nr,
-        };
-        let few = self.panels.len() <= FEW;
-        let stride = kc * nr;
-        let len = match parts {
-            1 => stride,
-            _ => nc.div_ceil(nr) * stride,
-        } + S::LANES;
-        let mut panels = AlignedBuf::reused(B_PANELS.take(), len);
+        let stride = steps.longest() * nr;
+        let few = panels.len() <= FEW;
+        let parts = Parts { columns: self.block.columns(), steps, nr, most: if few { 1 } else { most } };
+        let [now, then] = buffers;
         let mut spill: Spill = [0.0; MAX_MR * MAX_NR + MAX_NR];
-        for jc in columns.clone().step_by(nc.max(1)) {
-            let jc = jc..(jc + nc).min(columns.end);
-            for step in 0..steps.count() {
-                let k = steps.range(step);
-                let last = step + 1 == steps.count();
-                let add = step > 0 || self.epilogue.accumulate;
-                for part in 0..parts {
-                    for (index, j) in jc.clone().step_by(nr).enumerate() {
-                        let j = j..(j + nr).min(jc.end);
-                        let width = j.len().div_ceil(S::LANES) * S::LANES;
-                        let at = if parts == 1 { 0 } else { index * stride };
-                        let next = part == 0 && j.end < jc.end;
-                        let next = if next { b.straight(&k, &(j.end..(j.end + nr).min(jc.end))) } else { None };
-                        let read = if few { b.straight(&k, &j).filter(|s| s.reaches(k.len(), width)) } else { None };
-                        if part == 0 && read.is_none() {
-                            b.pack(simd, k.clone(), j.clone(), width, &mut panels[at..at + k.len() * width + S::LANES]);
-                        }
-                        let (b, b_step) = read.map_or((&panels[at..], width), |s| (s.data, s.step));
-                        let place = self.block.place(&j, S::LANES);
-                        for (i, p) in share(self.panels.len(), parts, part).enumerate() {
-                            let p = self.panels.start + p;
-                            let rows = a.panel_rows(p);
-                            let row = self.first_row + rows.start;
-                            let bias = self.epilogue.bias.filter(|_| last).map(|bias| &bias[row..row + rows.len()]);
-                            let operands = Operands {
-                                row,
-                                rows: rows.len(),
-                                k: k.len(),
-                                a: a.panel(&k, p),
-                                b,
-                                b_step,
-                                add,
-                                bias,
-                                relu: self.epilogue.relu && last,
-                                ahead: ahead(next, i, few, a.panel(&k, p), rows.len()),
-                            };
-                            self.block.tile(simd, &place, &operands, &mut spill);
-                        }
+        let caches = Caches::get();
+        // A that does not stay in L2.
+        let far = panels.len() * Shape::of::<S>().mr * steps.longest() * size_of::<f32>() > caches.l2 / 4;
+        let mut places = Vec::with_capacity(most);
+        let mut next = parts.first();
+        let mut packed = false;
+        while let Some((part, step)) = next {
+            let k = part.k.clone();
+            let count = part.panels(nr);
+            let tiles = panels.len() * count;
+            let last = step + 1 == steps.count();
+            next = parts.after(&part, step);
+            let read = if few { part.straight(b, S::LANES) } else { None };
+            if read.is_none() && !packed {
+                Fill::new(b, part.clone(), [nr, S::LANES], stride, 1, k.len()).finish(simd, now);
+            }
+            let fill = |(part, _)| Fill::new(b, part, [nr, S::LANES], stride, tiles, k.len());
+            let mut fill = next.clone().filter(|_| !few).map(fill);
+            packed = fill.is_some();
+            let after = match &next {
+                Some((part, _)) if few => b.straight(&part.k, &part.j),
+                _ => None,
+            };
+            places.clear();
+            places.extend((0..count).map(|q| self.block.place(&part.panel(q, nr), S::LANES)));
+            // A panel of A meets all of the block, so that rows of C are written far; but one panel of B meets all of A
+            // where it alone stays in L1.
+            let panel = k.len() * nr * size_of::<f32>();
+            let down = panel * count > caches.l1 && panel <= caches.l1 / 2;
+            let (outer, inner) = if down { (count, panels.len()) } else { (panels.len(), count) };
+            // The next panel of A is asked for, by parts where it is not next at once.
+            let near = (k.len() * Shape::of::<S>().mr).div_ceil(if down { 1 } else { count }).max(1);
+            let asks = if far { Ahead::each(1, near, k.len()) } else { 0 };
+            let mut t = 0;
+            for outer in 0..outer {
+                for inner in 0..inner {
+                    let (i, q) = if down { (inner, outer) } else { (outer, inner) };
+                    let p = panels.start + i;
+                    let rows = a.panel_rows(p);
+                    let row = self.first_row + rows.start;
+                    let width = part.panel(q, nr).len().next_multiple_of(S::LANES);
+                    let (b, b_step) = read.map_or((&now[q * stride..], width), |s| (s.data, s.step));
+                    let mut ahead = [Ahead::nothing(); 2];
+                    let mut carry = Carry::NONE;
+                    if few {
+                        ahead = [line(after, 2 * i), line(after, 2 * i + 1)];
+                    } else if asks > 0 && p + 1 < panels.end {
+                        let later = a.panel(&k, p + 1);
+                        let later = &later[(if down { 0 } else { q * near }).min(later.len())..];
+                        ahead[0] = Ahead::rows(later, [1, near.min(later.len())], 0, asks);
                     }
+                    if let Some(fill) = &mut fill {
+                        ahead[1] = fill.ahead(t, tiles);
+                        carry = fill.carry(simd, t, tiles, then);
+                    }
+                    let operands = Operands {
+                        row,
+                        rows: rows.len(),
+                        k: k.len(),
+                        a: a.panel(&k, p),
+                        b,
+                        b_step,
+                        add: step > 0 || self.epilogue.accumulate,
+                        bias: self.epilogue.bias.filter(|_| last).map(|bias| &bias[row..row + rows.len()]),
+                        relu: self.epilogue.relu && last,
+                        ahead: &ahead,
+                        carry: &carry,
+                    };
+                    self.block.tile(simd, &places[q], &operands, &mut spill);
+                    if let Some(fill) = &mut fill {
+                        fill.advance(simd, t, tiles, then);
+                    }
+                    t += 1;
                 }
             }
+            std::mem::swap(now, then);
         }
-        B_PANELS.set(Some(panels));
+    }
+}
+
+/// The blocks that a task's columns are cut into, in the order in which they are computed.
+struct Parts {
+    columns: Range<usize>,
+    steps: Steps,
+    nr: usize,
+    /// The most panels of a block.
+    most: usize,
+}
+
+impl Parts {
+    /// The first, which nothing comes before to hide its packing: one panel.
+    fn first(&self) -> Option<(Part, usize)> {
+        self.at(self.columns.start, 1, 0)
+    }
+
+    /// The next kc block, then the next columns: twice as many at most.
+    fn after(&self, part: &Part, step: usize) -> Option<(Part, usize)> {
+        match step + 1 < self.steps.count() {
+            true => Some((Part { k: self.steps.range(step + 1), j: part.j.clone() }, step + 1)),
+            false => self.at(part.j.end, 2 * part.panels(self.nr), 0),
+        }
+    }
+
+    fn at(&self, j: usize, panels: usize, step: usize) -> Option<(Part, usize)> {
+        let end = (j + panels.min(self.most) * self.nr).min(self.columns.end);
+        (j < end).then(|| (Part { k: self.steps.range(step), j: j..end }, step))
     }
 }

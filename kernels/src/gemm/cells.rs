@@ -13,7 +13,8 @@
 
 use std::cell::Cell;
 
-use super::micro::{Ahead, Shape};
+use super::ahead::Ahead;
+use super::micro::Shape;
 use super::pack::{Cells, TILES};
 use super::tiles::{Output, multiply};
 use super::{Epilogue, Packed, PackedB, Product, Task, share, sizes, tasks};

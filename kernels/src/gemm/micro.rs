@@ -15,6 +15,8 @@
 use std::marker::PhantomData;
 
 use super::Steps;
+use super::ahead::{Ahead, CHUNK};
+use super::carry::Carry;
 use crate::aligned::AlignedBuf;
 use crate::simd::{Level, Simd, SimdOp};
 
@@ -71,9 +73,9 @@ impl Shape {
 ///
 /// A caller of a [`Kernel`] of `MR` rows and `NV` vectors promises: `a` holds `k · MR` floats; `b + i · b_step` for `i < k`
 /// begins `NV · LANES` floats;
-/// `c + i · stride` for `i < MR` begins `NV · LANES` floats that nobody else touches meanwhile; `bias` is null or holds `MR`.
+/// `c + i · stride` for `i < MR` begins `NV · LANES` floats that nobody else touches meanwhile; `bias` is null or holds `MR`; `carry` is for the kernel's level.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Tile {
+pub(super) struct Tile<'a> {
     /// Steps of the kc block.
     pub(super) k: usize,
     /// `k × MR`.
@@ -93,104 +95,136 @@ pub(super) struct Tile {
     /// max(x, 0) at last; NaN stays NaN.
     pub(super) relu: bool,
     /// What will be read later.
-    pub(super) ahead: [Ahead; 2],
+    pub(super) ahead: &'a [Ahead; 2],
+    /// What is copied meanwhile.
+    pub(super) carry: &'a Carry<'a>,
 }
 
-/// A stream that will be read later: asked for one address with each step of the sums.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ahead {
-    /// The first address; any will do.
-    from: *const f32,
-    /// Floats from step to step.
-    step: usize,
-}
+/// Lanes from which on a tile is large enough for its steps to be made in chunks, with other work between them.
+pub(super) const WIDE: usize = 16;
 
-impl Ahead {
-    /// `k` addresses spread over `floats`.
-    pub(crate) fn over(floats: &[f32], k: usize) -> Self {
-        Self { from: floats.as_ptr(), step: floats.len().div_ceil(k.max(1)) }
-    }
-
-    /// From `distance` floats after the start of `floats` on, `step` floats with each step.
-    pub(crate) fn stream(floats: &[f32], distance: usize, step: usize) -> Self {
-        Self { from: floats.as_ptr().wrapping_add(distance), step }
-    }
-
-    /// The panels that follow `a`, of `rows` rows, some steps further on: where there is much of A, it lies beyond L2.
-    pub(crate) fn panels(a: &[f32], rows: usize) -> Self {
-        Self::stream(a, 1024, rows)
-    }
-
-    /// Nothing.
-    pub(crate) fn nothing() -> Self {
-        Self::over(&[], 1)
-    }
-}
+/// Rows of C that are asked for after a chunk.
+const C_ROWS: usize = 7;
 
 /// How far ahead of its use A is asked for, in floats: the next panels follow, and may still lie beyond L2.
 const AHEAD: usize = 64;
 
+/// Steps from asking for the last row of C to its use.
+const LEAD: usize = 32;
+
 /// One entry of the table. Its callers keep the promises of [`Tile`].
-pub(super) type Kernel<S> = unsafe fn(S, &Tile);
+pub(super) type Kernel<S> = unsafe fn(S, &Tile<'_>);
 
 /// The micro-kernels of one level.
 pub(super) struct Table<S>(PhantomData<S>);
 
 macro_rules! rows {
-    ($($mr:literal)*) => { [$([kernel::<S, $mr, 1> as Kernel<S>, kernel::<S, $mr, 2>]),*] };
+    ($chunks:literal $($mr:literal)*) => {
+        [$([kernel::<S, $mr, 1, $chunks> as Kernel<S>, kernel::<S, $mr, 2, $chunks>]),*]
+    };
 }
 
 impl<S: Simd> Table<S> {
     /// By rows − 1 and vectors − 1. Those beyond the level's [`Shape`] panic.
-    pub(super) const KERNELS: [[Kernel<S>; MAX_VECTORS]; MAX_MR] = rows!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+    pub(super) const KERNELS: [[Kernel<S>; MAX_VECTORS]; MAX_MR] = rows!(false 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+
+    /// The same, with other work between chunks of their steps.
+    pub(super) const CHUNKS: [[Kernel<S>; MAX_VECTORS]; MAX_MR] = rows!(true 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
 }
 
 /// # Safety
 /// The promises of [`Tile`].
-unsafe fn kernel<S: Simd, const MR: usize, const NV: usize>(simd: S, tile: &Tile) {
-    struct Run<'a, const MR: usize, const NV: usize>(&'a Tile);
-    impl<const MR: usize, const NV: usize> SimdOp for Run<'_, MR, NV> {
+unsafe fn kernel<S: Simd, const MR: usize, const NV: usize, const CHUNKS: bool>(simd: S, tile: &Tile<'_>) {
+    struct Run<'a, const MR: usize, const NV: usize, const CHUNKS: bool>(&'a Tile<'a>);
+    impl<const MR: usize, const NV: usize, const CHUNKS: bool> SimdOp for Run<'_, MR, NV, CHUNKS> {
         type Output = ();
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) {
             let shape = const { Shape::of::<S>() };
             assert!(MR <= shape.mr && NV <= shape.vectors, "no {MR} × {NV} tile at this level");
             // SAFETY: `Run` is made in `kernel` alone, whose caller keeps the promises of `Tile`.
-            unsafe { body::<S, MR, NV>(simd, self.0) }
+            unsafe { body::<S, MR, NV, CHUNKS>(simd, self.0) }
         }
     }
-    simd.vectorize(Run::<MR, NV>(tile));
+    simd.vectorize(Run::<MR, NV, CHUNKS>(tile));
 }
 
 /// # Safety
 /// The promises of [`Tile`].
 #[inline(always)]
-unsafe fn body<S: Simd, const MR: usize, const NV: usize>(simd: S, tile: &Tile) {
+unsafe fn body<S: Simd, const MR: usize, const NV: usize, const CHUNKS: bool>(simd: S, tile: &Tile<'_>) {
     let zero = simd.splat(0.0);
     let mut acc = [[zero; NV]; MR];
-    // C is on its way from memory while the sums are made.
-    for i in 0..MR {
-        for v in 0..NV {
-            simd.prefetch_ptr(tile.c.wrapping_add(i * tile.stride + v * S::LANES));
-        }
-    }
-    for k in 0..tile.k {
-        // SAFETY: `a` holds `k · MR` floats, and `b` as many steps `b_step` apart, as the caller promised.
-        let (a, b) = unsafe { (tile.a.add(k * MR), tile.b.add(k * tile.b_step)) };
-        simd.prefetch_ptr(a.wrapping_add(AHEAD));
-        for ahead in &tile.ahead {
-            simd.prefetch_far(ahead.from.wrapping_add(k * ahead.step));
-        }
-        let mut bv = [zero; NV];
-        for v in 0..NV {
-            // SAFETY: within step `k` of the B panel.
-            bv[v] = unsafe { simd.load_ptr(b.add(v * S::LANES)) };
-        }
-        for i in 0..MR {
-            // SAFETY: within step `k` of the A panel.
-            let x = simd.splat(unsafe { *a.add(i) });
+    // A macro, for a closure would not be compiled with the level's instructions.
+    macro_rules! step {
+        ($k:expr) => {{
+            let k = $k;
+            // SAFETY: `a` holds `k · MR` floats, and `b` as many steps `b_step` apart, as the caller promised.
+            let (a, b) = unsafe { (tile.a.add(k * MR), tile.b.add(k * tile.b_step)) };
+            simd.prefetch_ptr(a.wrapping_add(AHEAD));
+            let mut bv = [zero; NV];
             for v in 0..NV {
-                acc[i][v] = simd.fma(x, bv[v], acc[i][v]);
+                // SAFETY: within step `k` of the B panel.
+                bv[v] = unsafe { simd.load_ptr(b.add(v * S::LANES)) };
+            }
+            for i in 0..MR {
+                // SAFETY: within step `k` of the A panel.
+                let x = simd.splat(unsafe { *a.add(i) });
+                for v in 0..NV {
+                    acc[i][v] = simd.fma(x, bv[v], acc[i][v]);
+                }
+            }
+        }};
+    }
+    if !CHUNKS || const { S::LANES < WIDE } {
+        // C is on its way from memory while the sums are made.
+        for i in 0..MR {
+            for v in 0..NV {
+                simd.prefetch_ptr(tile.c.wrapping_add(i * tile.stride + v * S::LANES));
+            }
+        }
+        for k in 0..tile.k {
+            for ahead in tile.ahead {
+                simd.prefetch_far(ahead.from.wrapping_add(k * ahead.pace));
+            }
+            step!(k);
+        }
+    } else {
+        let mut ahead = *tile.ahead;
+        let mut carry = *tile.carry;
+        let mut at = 0;
+        // C is on its way while the last sums are made: asked for earlier, the operands would push it out of the first cache.
+        let first = tile.k.saturating_sub(CHUNK * MR.div_ceil(C_ROWS) + LEAD);
+        let mut row = 0;
+        loop {
+            // Steps between which there is nothing to do are made at a stretch.
+            let idle = ahead[0].left | ahead[1].left | carry.each() == 0;
+            let to = match idle && (at < first || row == MR) {
+                true if at < first => first,
+                true => tile.k,
+                false => (at + CHUNK).min(tile.k),
+            };
+            while at < to {
+                step!(at);
+                at += 1;
+            }
+            ahead[0].ask(simd);
+            ahead[1].ask(simd);
+            for _ in 0..carry.each() {
+                // SAFETY: one is left, and it is for this level, as the caller promised.
+                unsafe { carry.copy(simd) };
+            }
+            if at >= first {
+                let end = if at == tile.k { MR } else { (row + C_ROWS).min(MR) };
+                while row < end {
+                    for v in 0..NV {
+                        simd.prefetch_ptr(tile.c.wrapping_add(row * tile.stride + v * S::LANES));
+                    }
+                    row += 1;
+                }
+            }
+            if at == tile.k {
+                break;
             }
         }
     }
@@ -278,7 +312,8 @@ impl SimdOp for Alone {
             add: false,
             bias: std::ptr::null(),
             relu: false,
-            ahead: [Ahead::nothing(); 2],
+            ahead: &[Ahead::nothing(); 2],
+            carry: &Carry::NONE,
         };
         let kernel = Table::<S>::KERNELS[rows - 1][columns / S::LANES - 1];
         for _ in 0..self.rounds {

@@ -14,7 +14,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::micro::{Ahead, Shape};
+use super::ahead::Ahead;
+use super::micro::Shape;
 use super::{Matrix, Packed, Steps};
 use crate::Cpu;
 use crate::aligned::AlignedBuf;

@@ -12,7 +12,9 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use super::MatrixMut;
-use super::micro::{Ahead, MAX_MR, MAX_NR, Table, Tile};
+use super::ahead::Ahead;
+use super::carry::Carry;
+use super::micro::{MAX_MR, MAX_NR, Table, Tile, WIDE};
 use crate::simd::Simd;
 use crate::view::MapsMut;
 
@@ -149,7 +151,9 @@ pub(super) struct Operands<'a> {
     /// max(x, 0) at last.
     pub(super) relu: bool,
     /// What will be read later.
-    pub(super) ahead: [Ahead; 2],
+    pub(super) ahead: &'a [Ahead; 2],
+    /// What is packed meanwhile.
+    pub(super) carry: &'a Carry<'a>,
 }
 
 /// c = a·b, or c += a·b where `add`, for one tile that lies without gaps: `a` is an A panel of `rows` rows, `b` a B panel
@@ -173,7 +177,19 @@ pub(crate) fn multiply<S: Simd>(
     unsafe {
         kernel(
             simd,
-            &Tile { k, a, b, b_step: width, c, stride: width, add, bias: std::ptr::null(), relu: false, ahead },
+            &Tile {
+                k,
+                a,
+                b,
+                b_step: width,
+                c,
+                stride: width,
+                add,
+                bias: std::ptr::null(),
+                relu: false,
+                ahead: &ahead,
+                carry: &Carry::NONE,
+            },
         )
     };
 }
@@ -228,35 +244,28 @@ impl Block<'_> {
     /// Runs the micro-kernel of the tile's size.
     #[inline(always)]
     pub(super) fn tile<S: Simd>(&mut self, simd: S, place: &Place, operands: &Operands<'_>, spill: &mut Spill) {
-        let &Operands { row, rows, k, a, b, b_step, add, bias, relu, ahead } = operands;
+        let &Operands { row, rows, k, a, b, b_step, add, bias, relu, ahead, carry } = operands;
         let width = place.width;
         assert!(self.rows.start <= row && row + rows <= self.rows.end, "rows {row}+{rows} of {:?}", self.rows);
         assert!(a.len() >= k * rows, "the A panel has {} floats of {}", a.len(), k * rows);
         let reach = k.saturating_sub(1) * b_step + width;
         assert!(k == 0 || b.len() >= reach, "the B panel has {} floats of {reach}", b.len());
         assert!(bias.is_none_or(|bias| bias.len() >= rows), "a bias too short for {rows} rows");
-        let kernel = Table::<S>::KERNELS[rows - 1][width / S::LANES - 1];
+        assert!(carry.is_for::<S>(), "what is carried goes to panels of another level");
+        let kernels = if const { S::LANES < WIDE } { Table::<S>::KERNELS } else { Table::<S>::CHUNKS };
+        let kernel = kernels[rows - 1][width / S::LANES - 1];
         let bias = bias.map_or(std::ptr::null(), <[f32]>::as_ptr);
-        let tile = Tile {
-            k,
-            a: a.as_ptr(),
-            b: b.as_ptr(),
-            b_step,
-            c: spill.as_mut_ptr(),
-            stride: width,
-            add,
-            bias,
-            relu,
-            ahead,
-        };
-
-        if let Some(offset) = place.direct {
-            let stride = self.places.row;
+        // Made once, where the kernel reads it: copied, its parts would have to wait for each other.
+        let (c, stride) = match place.direct {
             // SAFETY: the rows are this block's (above), the columns too (`place` of this block), hence inside C.
-            let c = unsafe { self.data.add(row * stride + offset) };
+            Some(offset) => (unsafe { self.data.add(row * self.places.row + offset) }, self.places.row),
+            None => (spill.as_mut_ptr(), width),
+        };
+        let tile = Tile { k, a: a.as_ptr(), b: b.as_ptr(), b_step, c, stride, add, bias, relu, ahead, carry };
+        if place.direct.is_some() {
             // SAFETY: operands checked above; the `rows × width` cells at `c` are adjacent in each row, inside this
             // block, and the block is borrowed uniquely.
-            unsafe { kernel(simd, &Tile { c, stride, ..tile }) };
+            unsafe { kernel(simd, &tile) };
             return;
         }
         let runs = &place.runs[..place.count];

@@ -1,0 +1,89 @@
+//! What a micro-kernel asks memory for while it makes its sums.
+
+use crate::simd::Simd;
+
+/// Steps of the sums between copies and what is asked for of C.
+pub(super) const CHUNK: usize = 16;
+
+/// Lines that will be read later: asked for a few at a time while sums are made, each once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ahead {
+    /// The next address; any will do.
+    pub(super) from: *const f32,
+    /// Floats from address to address along a row.
+    along: usize,
+    /// Addresses of a row, and those that are left of this one.
+    row: usize,
+    rest: usize,
+    /// Floats from the last address of a row to the first of the next.
+    jump: usize,
+    /// Addresses left.
+    pub(super) left: usize,
+    /// Addresses for each chunk of steps.
+    each: usize,
+    /// Floats for each step, where one address is asked for with each.
+    pub(super) pace: usize,
+}
+
+impl Ahead {
+    /// Those of `floats`, spread over `k` steps; one a step of them where there are more lines than steps.
+    pub(crate) fn over(floats: &[f32], k: usize) -> Self {
+        let pace = floats.len().div_ceil(k.max(1));
+        match floats.len() > k * LINE {
+            true => Self { left: k, ..Self::stream(floats, 0, pace) },
+            false => Self { pace, ..Self::rows(floats, [1, floats.len()], 0, Self::each(1, floats.len(), k)) },
+        }
+    }
+
+    /// From `distance` floats after the start of `floats` on, `step` floats with each step.
+    pub(crate) fn stream(floats: &[f32], distance: usize, step: usize) -> Self {
+        let each = if step >= LINE { CHUNK } else { (CHUNK * step).div_ceil(LINE) };
+        let along = (CHUNK * step).checked_div(each).unwrap_or(0);
+        let from = floats.as_ptr().wrapping_add(distance);
+        Self { from, along, row: usize::MAX, rest: usize::MAX, jump: 0, left: usize::MAX, each, pace: step }
+    }
+
+    /// Those of the first `len` floats of each of `rows` rows, which begin `step` floats apart; `each` with each chunk.
+    #[inline(always)]
+    pub(crate) fn rows(floats: &[f32], [rows, len]: [usize; 2], step: usize, each: usize) -> Self {
+        let row = Self::lines(len);
+        let jump = step.wrapping_sub(row.saturating_sub(1) * LINE);
+        Self { from: floats.as_ptr(), along: LINE, row, rest: row, jump, left: rows * row, each, pace: 0 }
+    }
+
+    /// As many with each chunk as `rows` rows of `len` floats take to be spread over `k` steps.
+    pub(crate) fn each(rows: usize, len: usize, k: usize) -> usize {
+        (rows * Self::lines(len) * CHUNK).div_ceil(k.max(1))
+    }
+
+    /// Lines of `len` floats, which begin anywhere in one.
+    fn lines(len: usize) -> usize {
+        if len == 0 { 0 } else { (len - 1) / LINE + 2 }
+    }
+
+    /// The panels that follow `a`, of `rows` rows, some steps further on: where there is much of A, it lies beyond L2.
+    pub(crate) fn panels(a: &[f32], rows: usize) -> Self {
+        Self::stream(a, 1024, rows)
+    }
+
+    /// Nothing.
+    pub(crate) const fn nothing() -> Self {
+        Self { from: std::ptr::null(), along: 0, row: 0, rest: 0, jump: 0, left: 0, each: 0, pace: 0 }
+    }
+
+    /// Asks for those of a chunk.
+    #[inline(always)]
+    pub(super) fn ask<S: Simd>(&mut self, simd: S) {
+        for _ in 0..self.each.min(self.left) {
+            simd.prefetch_far(self.from);
+            self.left -= 1;
+            self.rest -= 1;
+            let end = self.rest == 0;
+            self.from = self.from.wrapping_add(if end { self.jump } else { self.along });
+            self.rest = if end { self.row } else { self.rest };
+        }
+    }
+}
+
+/// Floats of a cache line.
+const LINE: usize = 16;
