@@ -22,7 +22,12 @@ use crate::guard::{Guarded, Place};
 use crate::numbers::{assert_bits, numbers};
 
 /// Widths around those of vectors and tiles.
-const WIDTHS: [usize; 12] = [1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 33, 49];
+const WIDTHS: &[usize] = if cfg!(miri) { &[2, 9, 17] } else { &[1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 33, 49] };
+
+/// Whether work of `cost` multiplications or so is run: Miri takes a minute where others take a millisecond.
+fn runs(cost: usize) -> bool {
+    !cfg!(miri) || cost <= 10_000
+}
 
 /// Where this run's operands lie, and the machine that it runs on.
 struct Bench {
@@ -50,12 +55,17 @@ impl Bench {
 }
 
 /// Runs `kernel` on ordinary memory, then at both ends of protected memory, at every level, on one thread and three.
+///
+/// Miri watches each access by itself: there once, on one thread, is enough.
 #[track_caller]
 fn everywhere(what: &str, kernel: impl Fn(&Bench) -> Vec<f32>) {
     for level in Level::available() {
         for threads in [1, 3] {
             let run = |place| kernel(&Bench { place, cpu: Cpu { level, threads: Threads::new(threads) } });
             let plain = run(Place::Heap);
+            if cfg!(miri) {
+                break;
+            }
             for place in [Place::End, Place::Start] {
                 assert_bits(&format!("{what}, {level}, {threads} threads, {place:?}"), &run(place), &plain);
             }
@@ -68,6 +78,9 @@ fn products() {
     for [m, k, n] in
         [[1, 1, 1], [1, 7, 5], [7, 5, 3], [13, 17, 33], [31, 64, 49], [6, 300, 16], [65, 129, 97], [97, 400, 1]]
     {
+        if !runs(m * k * n) {
+            continue;
+        }
         for accumulate in [false, true] {
             everywhere(&format!("gemm {m}×{k}×{n}"), |bench| {
                 let (a, b, mut c) = (bench.random(1, m * k), bench.random(2, k * n), bench.random(3, m * n));
@@ -116,7 +129,8 @@ fn convolutions() -> Vec<(Conv2d, usize, [usize; 2])> {
         (conv(500, 525, 1, Geometry::square(1, 1, 0)), 1, [3, 5]),
     ];
     // The widths at which Winograd, im2col and vectors have their edges.
-    all.extend(WIDTHS.map(|w| (conv(4, 8, 1, Geometry::square(3, 1, 1)), 1, [w.div_ceil(2), w])));
+    all.extend(WIDTHS.iter().map(|&w| (conv(4, 8, 1, Geometry::square(3, 1, 1)), 1, [w.div_ceil(2), w])));
+    all.retain(|(conv, ..)| runs(2 * conv.weights()));
     all
 }
 
@@ -173,9 +187,12 @@ fn convolutions_both_ways() {
 #[test]
 fn winograd_and_convolutions_under_pools() {
     let pool = Geometry::square(2, 2, 0);
-    let sizes = WIDTHS.map(|w| (3, 5, w)).into_iter().chain([(9, 17, 13), (16, 33, 31), (33, 8, 57)]);
+    let sizes = WIDTHS.iter().map(|&w| (3, 5, w)).chain([(9, 17, 13), (16, 33, 31), (33, 8, 57)]);
     let kinds = [(3, 1), (5, 1), (5, 2), (7, 2), (11, 4)];
     for ((ins, outs, width), (kernel, stride)) in sizes.flat_map(|size| kinds.map(|kind| (size, kind))) {
+        if !runs(ins * outs * width * kernel) {
+            continue;
+        }
         let geometry = Geometry::square(kernel, stride, kernel / 2);
         let conv = Conv2d { in_channels: ins, out_channels: outs, groups: 1, geometry };
         let size = [width.div_ceil(2) + 1, width + 1];
@@ -240,6 +257,9 @@ fn winograd_and_convolutions_under_pools() {
 #[test]
 fn fully_connected_layers() {
     for [inputs, outputs] in [[1, 1], [3, 5], [16, 8], [17, 33], [31, 70], [130, 9], [257, 65]] {
+        if !runs(10 * inputs * outputs) {
+            continue;
+        }
         for (transposed, dtype) in [(true, Dtype::F32), (true, Dtype::F16), (false, Dtype::F32), (false, Dtype::F16)] {
             let layer = Linear { inputs, outputs, transposed };
             for batch in [1, 3, 9] {
@@ -268,7 +288,7 @@ fn fully_connected_layers() {
 
 #[test]
 fn frames_of_maps() {
-    for width in WIDTHS {
+    for &width in WIDTHS {
         let size = [width.div_ceil(2) + 1, width];
         let cells = size[0] * size[1];
         for frame in [Frame { at: [0, 0], size }, Frame { at: [-1, -2], size: [size[0] + 3, size[1] + 3] }] {
@@ -289,7 +309,7 @@ fn pools_and_their_way_back() {
     let geometries =
         [Geometry::square(2, 2, 0), Geometry::square(3, 2, 0), Geometry::square(3, 2, 1), Geometry::square(3, 1, 1)];
     for geometry in geometries {
-        for width in WIDTHS {
+        for &width in WIDTHS {
             let size = [width.div_ceil(2) + 2, width + 2];
             let out = geometry.out_size(size, true).expect("the kernel fits");
             let [large, little] = [size, out].map(|[h, w]| 2 * 3 * h * w);
@@ -322,7 +342,7 @@ fn pools_and_their_way_back() {
 fn normalisation() {
     for beta in [0.5, 0.75, 0.6] {
         let rule = Lrn { size: 5, alpha: 0.5, beta, k: 2.0 };
-        for width in WIDTHS {
+        for &width in WIDTHS {
             let (size, len) = ([3, width], 2 * 7 * 3 * width);
             everywhere(&format!("{rule:?} of {size:?}"), |bench| {
                 let (x, s, mut y, mut back) =
@@ -345,7 +365,7 @@ fn normalisation() {
 
 #[test]
 fn pointwise_layers_and_softmax() {
-    for width in WIDTHS {
+    for &width in WIDTHS {
         let (size, len) = ([3, width], 2 * 5 * 3 * width);
         let guided = Rectifier { positive_signal: true, by_forward: true, low: 0.0, high: f32::INFINITY, slope: 0.0 };
         everywhere(&format!("pointwise {size:?}"), |bench| {
