@@ -7,7 +7,6 @@
 
 mod ahead;
 mod blocks;
-mod carry;
 mod cells;
 mod fill;
 mod micro;
@@ -28,7 +27,7 @@ pub(crate) use cells::run_cells;
 pub(crate) use micro::{MAX_MR as MAX_PANEL_HEIGHT, MAX_NR as MAX_PANEL_WIDTH, Shape};
 pub use micro::{TileSize, micro_kernel, micro_kernels};
 pub use pack::PackedA;
-pub(crate) use pack::{Cells, Columns, GROUP, PackedB, Straight, TILES};
+pub(crate) use pack::{Cells, Columns, PackedB, Straight, TILES};
 pub(crate) use tiles::{Output, multiply};
 
 /// A read-only matrix with any strides.

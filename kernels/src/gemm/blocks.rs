@@ -15,9 +15,8 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use super::ahead::Ahead;
-use super::carry::Carry;
 use super::fill::{Fill, Part};
-use super::micro::{MAX_MR, MAX_NR, Shape, WIDE};
+use super::micro::{Carry, MAX_MR, MAX_NR, Shape, WIDE};
 use super::pack::{Columns, Straight};
 use super::tiles::{Operands, Output, Spill};
 use super::{Epilogue, Packed, PackedA, Product, Steps, Task, share, sizes, tasks};

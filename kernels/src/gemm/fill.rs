@@ -14,7 +14,7 @@
 use std::ops::Range;
 
 use super::ahead::{Ahead, CHUNK};
-use super::carry::Carry;
+use super::micro::Carry;
 use super::pack::{Columns, Straight};
 use crate::simd::Simd;
 

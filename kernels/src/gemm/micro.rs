@@ -12,13 +12,15 @@
 //! Every size up to the level's largest tile has its kernel, so panels are exactly as high as needed. An element's
 //! chain of operations is the same in all of them.
 
+mod carry;
+
 use std::marker::PhantomData;
 
 use super::Steps;
 use super::ahead::{Ahead, CHUNK};
-use super::carry::Carry;
 use crate::aligned::AlignedBuf;
 use crate::simd::{Level, Simd, SimdOp};
+pub(super) use carry::Carry;
 
 /// The tallest tile of any level.
 pub(crate) const MAX_MR: usize = 14;

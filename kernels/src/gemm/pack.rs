@@ -12,7 +12,6 @@
 //! The rows of A are dealt evenly to as few panels as possible, so no row is padding.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use super::ahead::Ahead;
 use super::micro::Shape;
@@ -21,12 +20,6 @@ use crate::Cpu;
 use crate::aligned::AlignedBuf;
 use crate::simd::{Level, Simd};
 
-/// Rows of which elements are asked for at once.
-pub(crate) const GROUP: usize = 16;
-
-/// Floats of a cache line.
-const LINE: usize = 16;
-
 /// The left operand, packed for one level.
 pub struct PackedA {
     level: Level,
@@ -34,70 +27,33 @@ pub struct PackedA {
     k: usize,
     steps: Steps,
     panels: usize,
-    /// Of this matrix and those packed together with it.
-    data: Arc<AlignedBuf>,
-    /// Where this one begins.
-    start: usize,
+    data: AlignedBuf,
 }
 
 impl PackedA {
     /// Packs the `rows × k` matrix whose element (i, k) is `element(i, k)`.
     pub fn new(cpu: &Cpu, rows: usize, k: usize, element: impl Fn(usize, usize) -> f32 + Send + Sync) -> Self {
-        let steps = Steps::long(k, Shape::at(cpu.level));
-        let elements = |rows: Range<usize>, k: usize, to: &mut [[f32; GROUP]]| {
-            for (x, i) in to[0].iter_mut().zip(rows) {
-                *x = element(i, k);
-            }
-        };
-        Self::together(cpu, rows, steps, 1, elements).pop().expect("one matrix")
-    }
-
-    /// Packs `count` matrices of one size: `elements(rows, k, to)` gives elements (rows, k) of each, of at most [`GROUP`] rows.
-    pub(crate) fn together(
-        cpu: &Cpu,
-        rows: usize,
-        steps: Steps,
-        count: usize,
-        elements: impl Fn(Range<usize>, usize, &mut [[f32; GROUP]]) + Send + Sync,
-    ) -> Vec<Self> {
-        let k = steps.k();
-        let panels = rows.div_ceil(Shape::at(cpu.level).mr);
-        // Each begins with a cache line, and a line further in its page than the one before: they are written side by side.
-        let pitch = (rows * k).next_multiple_of(LINE) + LINE;
-        let mut data = AlignedBuf::zeroed(pitch * count);
-        let ranges: Vec<_> = (0..panels).map(|p| panel_rows(rows, panels, p)).collect();
-        let mut rests: Vec<_> = data.chunks_exact_mut(pitch).collect();
+        let shape = Shape::at(cpu.level);
+        let (steps, panels) = (Steps::long(k, shape), rows.div_ceil(shape.mr));
+        let mut data = AlignedBuf::zeroed(rows * k);
+        let mut rest = &mut data[..];
         let mut parts = Vec::with_capacity(panels * steps.count());
         for i in 0..steps.count() {
             let ks = steps.range(i);
-            for rows in &ranges {
-                let panel =
-                    rests.iter_mut().map(|rest| rest.split_off_mut(..rows.len() * ks.len()).expect("all there"));
-                parts.push((rows.clone(), ks.clone(), panel.collect::<Vec<_>>()));
+            for p in 0..panels {
+                let rows = panel_rows(rows, panels, p);
+                let panel = rest.split_off_mut(..rows.len() * ks.len()).expect("all there");
+                parts.push((rows, ks.clone(), panel));
             }
         }
-        cpu.threads.for_each(parts, |(rows, ks, mut panels)| {
-            let mut each = vec![[0.0; GROUP]; count];
-            let mut at = 0;
-            for k in ks {
-                for first in rows.clone().step_by(GROUP) {
-                    let group = first..rows.end.min(first + GROUP);
-                    elements(group.clone(), k, &mut each);
-                    for (panel, each) in panels.iter_mut().zip(&each) {
-                        let to = &mut panel[at..];
-                        match to.first_chunk_mut::<GROUP>() {
-                            // The next group writes over what is too much.
-                            Some(to) => *to = *each,
-                            None => to[..group.len()].copy_from_slice(&each[..group.len()]),
-                        }
-                    }
-                    at += group.len();
+        cpu.threads.for_each(parts, |(rows, ks, panel)| {
+            for (to, k) in panel.chunks_exact_mut(rows.len()).zip(ks) {
+                for (x, i) in to.iter_mut().zip(rows.clone()) {
+                    *x = element(i, k);
                 }
             }
         });
-        let data = Arc::new(data);
-        let one = |i| Self { level: cpu.level, rows, k, steps, panels, data: Arc::clone(&data), start: i * pitch };
-        (0..count).map(one).collect()
+        Self { level: cpu.level, rows, k, steps, panels, data }
     }
 
     /// Rows.
@@ -112,7 +68,7 @@ impl PackedA {
 
     /// Memory of the panels.
     pub fn bytes(&self) -> usize {
-        self.rows * self.k * size_of::<f32>()
+        self.data.len() * size_of::<f32>()
     }
 
     /// The kc blocks that the panels are cut into.
@@ -128,7 +84,7 @@ impl PackedA {
     /// Panel `p` of the kc block `k`.
     pub(crate) fn panel(&self, k: &Range<usize>, p: usize) -> &[f32] {
         let rows = self.panel_rows(p);
-        let start = self.start + self.rows * k.start + rows.start * k.len();
+        let start = self.rows * k.start + rows.start * k.len();
         &self.data[start..start + rows.len() * k.len()]
     }
 }

@@ -13,8 +13,7 @@ use std::cell::Cell;
 
 use super::ahead::Ahead;
 use super::blocks::{FEW, line};
-use super::carry::Carry;
-use super::micro::{MAX_MR, MAX_NR, Shape};
+use super::micro::{Carry, MAX_MR, MAX_NR, Shape};
 use super::pack::{Columns, Straight};
 use super::tiles::{Operands, Spill};
 use super::{Packed, PackedA, Product, Task, share};

@@ -13,8 +13,7 @@ use std::ops::Range;
 
 use super::MatrixMut;
 use super::ahead::Ahead;
-use super::carry::Carry;
-use super::micro::{MAX_MR, MAX_NR, Table, Tile, WIDE};
+use super::micro::{Carry, MAX_MR, MAX_NR, Table, Tile, WIDE};
 use crate::simd::Simd;
 use crate::view::MapsMut;
 

@@ -4,7 +4,7 @@
 //! scaled so that Aᵀ holds powers of two only). Bᵀ depends on the points alone: r = 3 with m = 6 and r = 5 with m = 4 share
 //! theirs. Arrays have eight entries; those beyond α (or m) are zero.
 
-use crate::gemm::GROUP;
+use super::filters::GROUP;
 use crate::simd::{Simd, SimdOp};
 
 /// Largest α.

@@ -5,14 +5,14 @@
 
 use std::marker::PhantomData;
 
-use super::micro::Shape;
-use super::pack::Straight;
+use super::Shape;
+use crate::gemm::pack::Straight;
 use crate::simd::Simd;
 
 /// A copy under way: a piece of one panel of each row after another. It stands for a unique borrow of where it goes, and
 /// cannot leave its thread.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Carry<'a> {
+pub(in crate::gemm) struct Carry<'a> {
     /// The next piece.
     from: *const f32,
     /// From row to row there.
@@ -35,7 +35,7 @@ pub(super) struct Carry<'a> {
 
 impl<'a> Carry<'a> {
     /// Nothing.
-    pub(super) const NONE: Self = Self {
+    pub(in crate::gemm) const NONE: Self = Self {
         from: std::ptr::null(),
         from_row: 0,
         to: std::ptr::null_mut(),
@@ -51,7 +51,7 @@ impl<'a> Carry<'a> {
     /// `rows` rows of `from`, at least one, to as many `panels`, at least one, as begin `to_panel` apart in `to`; `each` pieces with
     /// each chunk of the kernel's steps.
     #[inline(always)]
-    pub(super) fn new<S: Simd>(
+    pub(in crate::gemm) fn new<S: Simd>(
         from: Straight<'a>,
         [rows, panels]: [usize; 2],
         to: &'a mut [f32],
@@ -79,12 +79,12 @@ impl<'a> Carry<'a> {
 
     /// Pieces for a chunk.
     #[inline(always)]
-    pub(super) fn each(&self) -> usize {
+    pub(in crate::gemm) fn each(&self) -> usize {
         self.each.min(self.left)
     }
 
     /// Whether it was made for the level of `S`.
-    pub(super) fn is_for<S: Simd>(&self) -> bool {
+    pub(in crate::gemm) fn is_for<S: Simd>(&self) -> bool {
         self.left == 0 || self.nr == const { Shape::of::<S>().nr() }
     }
 
@@ -93,7 +93,7 @@ impl<'a> Carry<'a> {
     /// # Safety
     /// One is left, and [`is_for`](Self::is_for) the level of `S`.
     #[inline(always)]
-    pub(super) unsafe fn copy<S: Simd>(&mut self, simd: S) {
+    pub(in crate::gemm) unsafe fn copy<S: Simd>(&mut self, simd: S) {
         let shape = const { Shape::of::<S>() };
         for v in 0..shape.vectors {
             // SAFETY: this is one of the `rows · panels` pieces of nr floats whose places `new` checked, since one was
