@@ -254,27 +254,27 @@ impl Block<'_> {
         let kernels = if const { S::LANES < WIDE } { Table::<S>::KERNELS } else { Table::<S>::CHUNKS };
         let kernel = kernels[rows - 1][width / S::LANES - 1];
         let bias = bias.map_or(std::ptr::null(), <[f32]>::as_ptr);
-        // Made once, where the kernel reads it: copied, its parts would have to wait for each other.
+        let runs = &place.runs[..place.count];
         let (c, stride) = match place.direct {
             // SAFETY: the rows are this block's (above), the columns too (`place` of this block), hence inside C.
             Some(offset) => (unsafe { self.data.add(row * self.places.row + offset) }, self.places.row),
-            None => (spill.as_mut_ptr(), width),
+            None => {
+                if add {
+                    self.copy_runs(simd, [row, rows], runs, width, |simd, cells, at| {
+                        simd.store(simd.load_partial(cells, 0.0), &mut spill[at..]);
+                    });
+                }
+                (spill.as_mut_ptr(), width)
+            }
         };
+        // Made once, where the kernel reads it: copied, its parts would have to wait for each other.
         let tile = Tile { k, a: a.as_ptr(), b: b.as_ptr(), b_step, c, stride, add, bias, relu, ahead, carry };
+        // SAFETY: operands checked above; the `rows × width` cells at `c` are adjacent in each row, either inside this
+        // block, which is borrowed uniquely, or in `spill`, which holds MAX_MR × MAX_NR floats, at least as many.
+        unsafe { kernel(simd, &tile) };
         if place.direct.is_some() {
-            // SAFETY: operands checked above; the `rows × width` cells at `c` are adjacent in each row, inside this
-            // block, and the block is borrowed uniquely.
-            unsafe { kernel(simd, &tile) };
             return;
         }
-        let runs = &place.runs[..place.count];
-        if add {
-            self.copy_runs(simd, [row, rows], runs, width, |simd, cells, at| {
-                simd.store(simd.load_partial(cells, 0.0), &mut spill[at..]);
-            });
-        }
-        // SAFETY: operands checked above; `spill` holds MAX_MR × MAX_NR floats, at least `rows × width`.
-        unsafe { kernel(simd, &tile) };
         self.copy_runs(simd, [row, rows], runs, width, |simd, cells, at| match cells.len() == S::LANES {
             true => simd.store(simd.load(&spill[at..]), cells),
             false => cells.iter_mut().zip(&spill[at..]).for_each(|(c, x)| *c = *x),
