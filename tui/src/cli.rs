@@ -7,7 +7,7 @@
 //! stdout is data, stderr is talk. Exit status: 0 done, 1 a negative answer, 2 could not run, 130 interrupted;
 //! a reader that closes the pipe early is no failure.
 
-mod ahead;
+pub(crate) mod ahead;
 mod arguments;
 mod bench;
 mod browse;

@@ -6,7 +6,7 @@ use std::thread::{Builder, JoinHandle};
 
 use switchback_core::session::Session;
 
-/// Sessions whose filters are being packed.
+/// Sessions whose filters are being packed; dropped, it lets that go on.
 #[derive(Debug, Default)]
 pub(crate) struct Ahead(Vec<JoinHandle<()>>);
 

@@ -10,6 +10,7 @@ use switchback_core::projection::Rule;
 use switchback_core::session::Session;
 
 use super::task;
+use crate::cli::ahead::Ahead;
 use crate::cli::input::Source;
 use crate::job::Scope;
 use crate::subject;
@@ -36,18 +37,12 @@ impl Decoding {
     }
 }
 
-/// Packs the filters of the first run and of its projection on a thread of their own.
+/// Packs the filters of the first run and of its projection; nobody waits for it: what is missing, the run packs.
 pub(super) fn pack(session: &Arc<Session>) {
-    if session.cpu().threads.count() == 1 {
-        return;
-    }
-    let session = Arc::clone(session);
-    let pack = move || {
+    Ahead::default().begin(session, |session| {
         let layer = subject::first_layer(session.network());
         let scope = Scope::Glimpse { layer, rule: Rule::default() };
         session.prepare(&task::keep(session.network(), scope).and(&session.keep_scores()));
         session.prepare_back(layer);
-    };
-    // It ends by itself; where no thread starts, the run packs.
-    drop(Builder::new().name("packs-ahead".into()).spawn(pack));
+    });
 }
