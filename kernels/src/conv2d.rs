@@ -12,7 +12,7 @@
 use crate::Cpu;
 use crate::depthwise;
 use crate::direct;
-use crate::gemm::{self, Epilogue, Output, PackedA, PackedB, Product};
+use crate::gemm::{self, Epilogue, LONGEST, Output, PackedA, PackedB, Product};
 use crate::geometry::Geometry;
 use crate::im2col::Im2col;
 use crate::padded::Padded;
@@ -137,7 +137,12 @@ pub fn pack(cpu: &Cpu, conv: &Conv2d, weights: Weights<'_>, scale: Option<&[f32]
 /// it, and weights outweigh cells. A packed cell of a single tap is used once for each panel of filters: there must be more.
 fn filters_as_columns(cpu: &Cpu, conv: &Conv2d) -> bool {
     let (filters, taps) = (conv.out_channels / conv.groups, conv.taps());
-    let weights = if conv.geometry.kernel == [1, 1] { 1 << 18 } else { 1 << 15 };
+    let weights = match conv.geometry.kernel {
+        // One kc block needs no packed cells at all.
+        [1, 1] if taps <= LONGEST => 1 << 20,
+        [1, 1] => 1 << 18,
+        _ => 1 << 15,
+    };
     filters >= 2 * cpu.level.lanes() && taps >= 128 && filters * taps >= weights
 }
 

@@ -1,7 +1,7 @@
 //! C = A·B (+ C): matrices, operands packed for a register tile, and the tasks that C is cut into.
 //!
-//! `blocks` has the loops of the product, `panels` those for small tiles, `cells` those of the product with its operands
-//! exchanged. kc follows from K and the caches alone. Hence every element of C is the same chain of operations whatever M,
+//! `strips` has the loops of a product whose sums are short enough, `blocks` those of any other, `panels` those for small tiles,
+//! `cells` those of the product with its operands exchanged. kc follows from K and the caches alone. Hence every element of C is the same chain of operations whatever M,
 //! N, its place, its tile and the number of threads: the sums over each kc block, one after the other, each one chain in
 //! the order of k.
 
@@ -12,6 +12,7 @@ mod fill;
 mod micro;
 mod pack;
 mod panels;
+mod strips;
 mod tiles;
 
 use std::ops::Range;
@@ -152,7 +153,7 @@ pub fn gemm_packed(cpu: &Cpu, a: &PackedA, b: Matrix<'_>, c: MatrixMut<'_>, accu
 }
 
 /// Steps of the longest chain of sums.
-const LONGEST: usize = 768;
+pub(crate) const LONGEST: usize = 768;
 
 /// The kc blocks of a sum: `k` steps in as few equal blocks as keep a B panel in L1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

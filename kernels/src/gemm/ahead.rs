@@ -86,4 +86,4 @@ impl Ahead {
 }
 
 /// Floats of a cache line.
-const LINE: usize = 16;
+pub(super) const LINE: usize = 16;

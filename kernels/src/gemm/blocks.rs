@@ -14,7 +14,7 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use super::ahead::Ahead;
+use super::ahead::{Ahead, LINE};
 use super::fill::{Fill, Part};
 use super::micro::{Carry, MAX_MR, MAX_NR, Shape, WIDE};
 use super::pack::{Columns, Straight};
@@ -101,9 +101,6 @@ pub(super) fn line(next: Option<Straight<'_>>, i: usize) -> Ahead {
     }
 }
 
-/// Floats of a cache line.
-const LINE: usize = 16;
-
 thread_local! {
     /// Two packed blocks of B of this thread, kept from task to task.
     static B_PANELS: Cell<[Option<AlignedBuf>; 2]> = const { Cell::new([None, None]) };
@@ -114,6 +111,9 @@ impl<B: Columns> SimdOp for Task<'_, PackedA, B> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
+        if self.fits_strips(simd) {
+            return self.strips(simd);
+        }
         if const { S::LANES < WIDE } {
             return self.panel_by_panel(simd);
         }
@@ -207,6 +207,7 @@ impl<B: Columns> Task<'_, PackedA, B> {
                     let operands = Operands {
                         row,
                         rows: rows.len(),
+                        count: 1,
                         k: k.len(),
                         a: a.panel(&k, p),
                         b,
@@ -216,6 +217,7 @@ impl<B: Columns> Task<'_, PackedA, B> {
                         relu: self.epilogue.relu && last,
                         ahead: &ahead,
                         carry: &carry,
+                        soon: None,
                     };
                     self.block.tile(simd, &places[q], &operands, &mut spill);
                     if let Some(fill) = &mut fill {

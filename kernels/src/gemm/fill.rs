@@ -13,7 +13,7 @@
 
 use std::ops::Range;
 
-use super::ahead::{Ahead, CHUNK};
+use super::ahead::{Ahead, CHUNK, LINE};
 use super::micro::Carry;
 use super::pack::{Columns, Straight};
 use crate::simd::Simd;
@@ -170,9 +170,6 @@ impl<'a, B: Columns> Fill<'a, B> {
         }
     }
 }
-
-/// Floats of a cache line.
-const LINE: usize = 16;
 
 /// Rows of a piece, where there are enough tiles for so few.
 const FEWEST: usize = 8;

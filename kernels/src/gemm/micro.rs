@@ -17,7 +17,7 @@ mod carry;
 use std::marker::PhantomData;
 
 use super::Steps;
-use super::ahead::{Ahead, CHUNK};
+use super::ahead::{Ahead, CHUNK, LINE};
 use crate::aligned::AlignedBuf;
 use crate::simd::{Level, Simd, SimdOp};
 pub(super) use carry::Carry;
@@ -73,14 +73,16 @@ impl Shape {
 
 /// What a micro-kernel reads and writes.
 ///
-/// A caller of a [`Kernel`] of `MR` rows and `NV` vectors promises: `a` holds `k · MR` floats; `b + i · b_step` for `i < k`
-/// begins `NV · LANES` floats;
-/// `c + i · stride` for `i < MR` begins `NV · LANES` floats that nobody else touches meanwhile; `bias` is null or holds `MR`; `carry` is for the kernel's level.
+/// A caller of a [`Kernel`] of `MR` rows and `NV` vectors promises, for `n = MR · count` rows: `a` holds `k · n` floats;
+/// `b + i · b_step` for `i < k` begins `NV · LANES` floats; `c + i · stride` for `i < n` begins `NV · LANES` floats that nobody
+/// else touches meanwhile; `bias` is null or holds `n`; `carry` is for the kernel's level, `count` one where there is any.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tile<'a> {
     /// Steps of the kc block.
     pub(super) k: usize,
-    /// `k × MR`.
+    /// Tiles, one below the other; more than one not in chunks.
+    pub(super) count: usize,
+    /// `k × MR`, for each.
     pub(super) a: *const f32,
     /// `k` times `NV · LANES` floats.
     pub(super) b: *const f32,
@@ -90,13 +92,15 @@ pub(super) struct Tile<'a> {
     pub(super) c: *mut f32,
     /// From row to row of C.
     pub(super) stride: usize,
+    /// A tile of C that is asked for with the last one: as many rows, as far apart; any address will do.
+    pub(super) soon: *const f32,
     /// Add to what C holds.
     pub(super) add: bool,
     /// One number a row, added after the sum; null for none.
     pub(super) bias: *const f32,
     /// max(x, 0) at last; NaN stays NaN.
     pub(super) relu: bool,
-    /// What will be read later.
+    /// What will be read later: for each tile a line further.
     pub(super) ahead: &'a [Ahead; 2],
     /// What is copied meanwhile.
     pub(super) carry: &'a Carry<'a>,
@@ -144,17 +148,41 @@ unsafe fn kernel<S: Simd, const MR: usize, const NV: usize, const CHUNKS: bool>(
         fn run<S: Simd>(self, simd: S) {
             let shape = const { Shape::of::<S>() };
             assert!(MR <= shape.mr && NV <= shape.vectors, "no {MR} × {NV} tile at this level");
-            // SAFETY: `Run` is made in `kernel` alone, whose caller keeps the promises of `Tile`.
-            unsafe { body::<S, MR, NV, CHUNKS>(simd, self.0) }
+            let mut tile = *self.0;
+            let mut skip = 0;
+            loop {
+                let next = tile.c.wrapping_add(MR * tile.stride);
+                let soon = if tile.count > 1 { next.cast_const() } else { tile.soon };
+                // SAFETY: `Run` is made in `kernel` alone, whose caller keeps the promises of `Tile`; what is left are `count`
+                // tiles from these operands on.
+                unsafe { body::<S, MR, NV, CHUNKS>(simd, &tile, soon, skip) };
+                tile.count -= 1;
+                if CHUNKS || tile.count == 0 {
+                    return;
+                }
+                skip += LINE;
+                tile.c = next;
+                tile.a = tile.a.wrapping_add(tile.k * MR);
+                if !tile.bias.is_null() {
+                    tile.bias = tile.bias.wrapping_add(MR);
+                }
+            }
         }
     }
     simd.vectorize(Run::<MR, NV, CHUNKS>(tile));
 }
 
+/// One tile, the first of `tile`; asks for C at `soon`, and for what will be read later `skip` floats further.
+///
 /// # Safety
 /// The promises of [`Tile`].
 #[inline(always)]
-unsafe fn body<S: Simd, const MR: usize, const NV: usize, const CHUNKS: bool>(simd: S, tile: &Tile<'_>) {
+unsafe fn body<S: Simd, const MR: usize, const NV: usize, const CHUNKS: bool>(
+    simd: S,
+    tile: &Tile<'_>,
+    soon: *const f32,
+    skip: usize,
+) {
     let zero = simd.splat(0.0);
     let mut acc = [[zero; NV]; MR];
     // A macro, for a closure would not be compiled with the level's instructions.
@@ -179,15 +207,24 @@ unsafe fn body<S: Simd, const MR: usize, const NV: usize, const CHUNKS: bool>(si
         }};
     }
     if !CHUNKS || const { S::LANES < WIDE } {
-        // C is on its way from memory while the sums are made.
-        for i in 0..MR {
+        // C is on its way from memory while the sums are made: where there are cycles to spare, a row with each step, for no
+        // more are on their way at once.
+        let spread = const { S::LANES >= WIDE };
+        for i in 0..if spread { 0 } else { MR } {
             for v in 0..NV {
-                simd.prefetch_ptr(tile.c.wrapping_add(i * tile.stride + v * S::LANES));
+                simd.prefetch_ptr(soon.wrapping_add(i * tile.stride + v * S::LANES));
             }
         }
+        let mut row = soon;
         for k in 0..tile.k {
+            if spread {
+                for v in 0..NV {
+                    simd.prefetch_ptr(row.wrapping_add(v * S::LANES));
+                }
+                row = if k + 1 < MR { row.wrapping_add(tile.stride) } else { row };
+            }
             for ahead in tile.ahead {
-                simd.prefetch_far(ahead.from.wrapping_add(k * ahead.pace));
+                simd.prefetch_far(ahead.from.wrapping_add(skip + k * ahead.pace));
             }
             step!(k);
         }
@@ -311,6 +348,8 @@ impl SimdOp for Alone {
             b_step: columns,
             c: c.as_mut_ptr(),
             stride: columns,
+            soon: c.as_ptr(),
+            count: 1,
             add: false,
             bias: std::ptr::null(),
             relu: false,

@@ -87,6 +87,11 @@ impl PackedA {
         let start = self.rows * k.start + rows.start * k.len();
         &self.data[start..start + rows.len() * k.len()]
     }
+
+    /// Panel `p` of the kc block `k`, and those that follow.
+    pub(crate) fn panels_from(&self, k: &Range<usize>, p: usize) -> &[f32] {
+        &self.data[self.rows * k.start + self.panel_rows(p).start * k.len()..]
+    }
 }
 
 impl Packed for PackedA {

@@ -84,6 +84,7 @@ impl<B: Columns> Task<'_, PackedA, B> {
                             let operands = Operands {
                                 row,
                                 rows: rows.len(),
+                                count: 1,
                                 k: k.len(),
                                 a: a.panel(&k, p),
                                 b,
@@ -93,6 +94,7 @@ impl<B: Columns> Task<'_, PackedA, B> {
                                 relu: self.epilogue.relu && last,
                                 ahead: &ahead(next, i, few, a.panel(&k, p), rows.len()),
                                 carry: &Carry::NONE,
+                                soon: None,
                             };
                             self.block.tile(simd, &place, &operands, &mut spill);
                         }

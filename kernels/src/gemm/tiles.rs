@@ -133,11 +133,13 @@ unsafe impl Send for Block<'_> {}
 pub(super) struct Operands<'a> {
     /// First row of the tile in C.
     pub(super) row: usize,
-    /// Rows of the tile.
+    /// Rows of a tile.
     pub(super) rows: usize,
+    /// Tiles, one below the other; more than one only where the place is whole vectors of adjacent cells.
+    pub(super) count: usize,
     /// Steps of the kc block.
     pub(super) k: usize,
-    /// The A panel, `k × rows`.
+    /// The A panel, `k × rows`, of each tile.
     pub(super) a: &'a [f32],
     /// The B panel, `k × vectors · LANES`.
     pub(super) b: &'a [f32],
@@ -145,14 +147,16 @@ pub(super) struct Operands<'a> {
     pub(super) b_step: usize,
     /// Add to what C holds.
     pub(super) add: bool,
-    /// One number a row of the tile.
+    /// One number a row.
     pub(super) bias: Option<&'a [f32]>,
     /// max(x, 0) at last.
     pub(super) relu: bool,
     /// What will be read later.
     pub(super) ahead: &'a [Ahead; 2],
-    /// What is packed meanwhile.
+    /// What is packed meanwhile, during a single tile.
     pub(super) carry: &'a Carry<'a>,
+    /// The row of the tile that comes next, and how many columns further it lies, if C is to be asked for so early.
+    pub(super) soon: Option<(usize, usize)>,
 }
 
 /// c = a·b, or c += a·b where `add`, for one tile that lies without gaps: `a` is an A panel of `rows` rows, `b` a B panel
@@ -183,6 +187,8 @@ pub(crate) fn multiply<S: Simd>(
                 b_step: width,
                 c,
                 stride: width,
+                soon: c,
+                count: 1,
                 add,
                 bias: std::ptr::null(),
                 relu: false,
@@ -218,6 +224,13 @@ pub(super) struct Place {
     count: usize,
 }
 
+impl Place {
+    /// Whether it is whole vectors of adjacent cells.
+    pub(super) fn is_whole(&self) -> bool {
+        self.direct.is_some()
+    }
+}
+
 impl Block<'_> {
     /// The columns of C that it covers.
     pub(super) fn columns(&self) -> Range<usize> {
@@ -243,15 +256,18 @@ impl Block<'_> {
     /// Runs the micro-kernel of the tile's size.
     #[inline(always)]
     pub(super) fn tile<S: Simd>(&mut self, simd: S, place: &Place, operands: &Operands<'_>, spill: &mut Spill) {
-        let &Operands { row, rows, k, a, b, b_step, add, bias, relu, ahead, carry } = operands;
-        let width = place.width;
-        assert!(self.rows.start <= row && row + rows <= self.rows.end, "rows {row}+{rows} of {:?}", self.rows);
-        assert!(a.len() >= k * rows, "the A panel has {} floats of {}", a.len(), k * rows);
+        let &Operands { row, rows, count, k, a, b, b_step, add, bias, relu, ahead, carry, soon } = operands;
+        let (width, all) = (place.width, rows * count);
+        assert!(count == 1 || place.direct.is_some(), "{count} tiles in pieces");
+        assert!(self.rows.start <= row && row + all <= self.rows.end, "rows {row}+{all} of {:?}", self.rows);
+        assert!(a.len() >= k * all, "the A panels have {} floats of {}", a.len(), k * all);
         let reach = k.saturating_sub(1) * b_step + width;
         assert!(k == 0 || b.len() >= reach, "the B panel has {} floats of {reach}", b.len());
-        assert!(bias.is_none_or(|bias| bias.len() >= rows), "a bias too short for {rows} rows");
+        assert!(bias.is_none_or(|bias| bias.len() >= all), "a bias too short for {all} rows");
+        assert!(count > 0, "no tile");
         assert!(carry.is_for::<S>(), "what is carried goes to panels of another level");
-        let kernels = if const { S::LANES < WIDE } { Table::<S>::KERNELS } else { Table::<S>::CHUNKS };
+        let kernels =
+            if const { S::LANES < WIDE } || soon.is_some() { Table::<S>::KERNELS } else { Table::<S>::CHUNKS };
         let kernel = kernels[rows - 1][width / S::LANES - 1];
         let bias = bias.map_or(std::ptr::null(), <[f32]>::as_ptr);
         let runs = &place.runs[..place.count];
@@ -268,7 +284,14 @@ impl Block<'_> {
             }
         };
         // Made once, where the kernel reads it: copied, its parts would have to wait for each other.
-        let tile = Tile { k, a: a.as_ptr(), b: b.as_ptr(), b_step, c, stride, add, bias, relu, ahead, carry };
+        let soon = match soon {
+            Some((row, further)) if place.direct.is_some() => {
+                c.wrapping_add(row * self.places.row + further).wrapping_sub(operands.row * self.places.row)
+            }
+            _ => c,
+        };
+        let (a, b) = (a.as_ptr(), b.as_ptr());
+        let tile = Tile { k, count, a, b, b_step, c, stride, soon, add, bias, relu, ahead, carry };
         // SAFETY: operands checked above; the `rows × width` cells at `c` are adjacent in each row, either inside this
         // block, which is borrowed uniquely, or in `spill`, which holds MAX_MR × MAX_NR floats, at least as many.
         unsafe { kernel(simd, &tile) };

@@ -1,0 +1,163 @@
+//! The product of sums that one kc block holds: all rows of C over one panel of B at a time, in a few calls.
+//!
+//! ```text
+//! for a slab of A             some panels, which stay in L2
+//!   for nr columns            a B panel, k × nr, read where it is or packed; the next one is asked for meanwhile
+//!     for panels of A of equal height
+//!       micro-kernel          C tile below C tile, mr × nr each, in registers; the next one is asked for meanwhile
+//! ```
+//! Nothing is done between tiles that a kernel cannot do itself. That counts where sums are short; and where they are long,
+//! B is read once for each slab, which costs no more than to pack it.
+
+use std::cell::Cell;
+use std::ops::Range;
+
+use super::ahead::{Ahead, LINE};
+use super::micro::{Carry, MAX_MR, MAX_NR, Shape, WIDE};
+use super::pack::{Columns, Straight};
+use super::tiles::{Operands, Place, Spill};
+use super::{Packed, PackedA, Product, Task, share};
+use crate::aligned::AlignedBuf;
+use crate::caches::Caches;
+use crate::simd::Simd;
+
+/// The longest sums that small tiles make so: past it, packed panels are read faster.
+const SHORT: usize = 128;
+
+/// Rows whose addresses collide are packed where they are no more than this.
+const FEW: usize = 64;
+
+thread_local! {
+    /// The packed B panel of this thread, kept from task to task.
+    static PANEL: Cell<Option<AlignedBuf>> = const { Cell::new(None) };
+}
+
+/// Panels of one height, one after the other.
+struct Strip {
+    panels: Range<usize>,
+    height: usize,
+    /// In C.
+    rows: Range<usize>,
+}
+
+impl<B: Columns> Task<'_, PackedA, B> {
+    /// Slabs of A for which B is read.
+    fn slabs<S: Simd>(&self) -> usize {
+        let a = self.product.a.steps().k().max(1) * const { Shape::of::<S>().mr } * size_of::<f32>();
+        let most = (Caches::get().l2 * 5 / 16 / a).max(1);
+        self.panels.len().div_ceil(most)
+    }
+
+    /// Whether the task is one for [`strips`](Self::strips): its sums are of one kc block, and no panel of B is packed twice.
+    #[inline(always)]
+    pub(super) fn fits_strips<S: Simd>(&self, _: S) -> bool {
+        let Product { a, b } = self.product;
+        let columns = self.block.columns();
+        let first = columns.start..columns.end.min(columns.start + const { Shape::of::<S>().nr() });
+        let short = a.steps().count() == 1 && (S::LANES >= WIDE || a.steps().k() <= SHORT);
+        short && (self.slabs::<S>() == 1 || b.straight(&a.steps().range(0), &first).is_some())
+    }
+
+    /// Computes the task.
+    #[inline(always)]
+    pub(super) fn strips<S: Simd>(&mut self, simd: S) {
+        let Product { a, b } = self.product;
+        let nr = const { Shape::of::<S>().nr() };
+        let k = a.steps().range(0);
+        let mut buffer = AlignedBuf::reused(PANEL.take(), k.len() * nr + S::LANES);
+        let mut spill: Spill = [0.0; MAX_MR * MAX_NR + MAX_NR];
+        let columns = self.block.columns();
+        let panel = |start: usize| start..columns.end.min(start + nr);
+        let slabs = self.slabs::<S>();
+        for slab in 0..slabs {
+            let strips = self.heights(share(self.panels.len(), slabs, slab));
+            for start in columns.clone().step_by(nr) {
+                let j = panel(start);
+                let width = j.len().next_multiple_of(S::LANES);
+                let read = b.straight(&k, &j).filter(|s| s.reaches(k.len(), width) && !collides::<S>(s, k.len()));
+                if read.is_none() {
+                    b.pack(simd, k.clone(), j.clone(), width, &mut buffer[..k.len() * width + S::LANES]);
+                }
+                let operand = read.unwrap_or(Straight { data: &buffer, step: width });
+                let ahead = lines(b, &k, panel(j.end));
+                let place = self.block.place(&j, S::LANES);
+                for (i, strip) in strips.iter().enumerate() {
+                    // Behind the last rows the next columns come, with the first ones.
+                    let soon = strips.get(i + 1).map_or((strips[0].rows.start, nr), |next| (next.rows.start, 0));
+                    self.strip(simd, strip, &operand, &place, soon, &ahead, &mut spill);
+                }
+            }
+        }
+        PANEL.set(Some(buffer));
+    }
+
+    /// The rows of `strip` over one panel of B.
+    #[expect(clippy::too_many_arguments, reason = "operands, where they go and what comes next")]
+    #[inline(always)]
+    fn strip<S: Simd>(
+        &mut self,
+        simd: S,
+        strip: &Strip,
+        panel: &Straight<'_>,
+        place: &Place,
+        soon: (usize, usize),
+        ahead: &[Ahead; 2],
+        spill: &mut Spill,
+    ) {
+        let Strip { panels, height, rows } = strip;
+        let k = self.product.a.steps().range(0);
+        let each = if place.is_whole() { panels.len() } else { 1 };
+        for p in panels.clone().step_by(each) {
+            let row = rows.start + (p - panels.start) * height;
+            let operands = Operands {
+                row,
+                rows: *height,
+                count: each,
+                k: k.len(),
+                a: self.product.a.panels_from(&k, p),
+                b: panel.data,
+                b_step: panel.step,
+                add: self.epilogue.accumulate,
+                bias: self.epilogue.bias.map(|bias| &bias[row..row + height * each]),
+                relu: self.epilogue.relu,
+                ahead,
+                carry: &Carry::NONE,
+                soon: Some(soon),
+            };
+            self.block.tile(simd, place, &operands, spill);
+        }
+    }
+
+    /// The task's `panels`, in strips of equal height.
+    fn heights(&self, panels: Range<usize>) -> Vec<Strip> {
+        let mut strips: Vec<Strip> = Vec::with_capacity(2);
+        for p in panels.map(|p| self.panels.start + p) {
+            let rows = self.product.a.panel_rows(p);
+            let (height, rows) = (rows.len(), self.first_row + rows.start..self.first_row + rows.end);
+            match strips.last_mut() {
+                Some(strip) if strip.height == height => (strip.panels.end, strip.rows.end) = (p + 1, rows.end),
+                _ => strips.push(Strip { panels: p..p + 1, height, rows }),
+            }
+        }
+        strips
+    }
+}
+
+/// Whether `k` rows push each other out of the first cache, and are so few that they are quickly packed.
+#[inline(always)]
+fn collides<S: Simd>(panel: &Straight<'_>, k: usize) -> bool {
+    const SETS: usize = 64;
+    (k <= FEW || S::LANES < WIDE) && panel.step.is_multiple_of(SETS * LINE)
+}
+
+/// The first lines of the rows of panel `j` of B, and the second; a tile further on, those that follow.
+#[inline(always)]
+fn lines<B: Columns>(b: &B, k: &Range<usize>, j: Range<usize>) -> [Ahead; 2] {
+    if j.is_empty() {
+        return [Ahead::nothing(); 2];
+    }
+    match b.straight(k, &j) {
+        Some(panel) => [0, LINE].map(|at| Ahead::stream(panel.data, at, panel.step)),
+        None => [Ahead::nothing(); 2],
+    }
+}
