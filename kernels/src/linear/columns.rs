@@ -13,7 +13,12 @@ use crate::view::Weights;
 /// Bytes from what is read of a row to what is asked for.
 const AHEAD: usize = 2048;
 /// Outputs of a pass over all inputs.
-const PASS: usize = 2048;
+const PASS: usize = 4096;
+/// Rows that are added side by side where there is one image: each a stream that the processor recognises by itself, as long
+/// as nobody asks for lines ahead.
+const STREAMS: usize = 8;
+/// Vectors of each row in turn.
+const STRETCH: usize = 4;
 
 /// Outputs from `first` on: `y` is `outputs × batch`.
 pub(super) struct Columns<'a, 'y, const HALF: bool> {
@@ -60,7 +65,10 @@ impl<const HALF: bool> SimdOp for Pass<'_, '_, HALF> {
         while i < inputs {
             let left = inputs - i;
             if batch == 1 {
-                i += if left >= 8 { self.add::<S, 8, 1>(simd, i, 0) } else { self.add::<S, 1, 1>(simd, i, 0) };
+                i += match left {
+                    STREAMS.. => self.stream::<S, STREAMS>(simd, i),
+                    _ => self.stream::<S, 1>(simd, i),
+                };
                 continue;
             }
             let rows = if left >= 4 { 4 } else { 1 };
@@ -68,10 +76,10 @@ impl<const HALF: bool> SimdOp for Pass<'_, '_, HALF> {
             while n < batch {
                 let images = if batch - n >= 4 { 4 } else { 1 };
                 match (rows, images) {
-                    (4, 4) => self.add::<S, 4, 4>(simd, i, n),
-                    (4, _) => self.add::<S, 4, 1>(simd, i, n),
-                    (_, 4) => self.add::<S, 1, 4>(simd, i, n),
-                    _ => self.add::<S, 1, 1>(simd, i, n),
+                    (4, 4) => self.add::<S, 4, 4>(simd, i, n, 0),
+                    (4, _) => self.add::<S, 4, 1>(simd, i, n, 0),
+                    (_, 4) => self.add::<S, 1, 4>(simd, i, n, 0),
+                    _ => self.add::<S, 1, 1>(simd, i, n, 0),
                 };
                 n += images;
             }
@@ -81,9 +89,43 @@ impl<const HALF: bool> SimdOp for Pass<'_, '_, HALF> {
 }
 
 impl<const HALF: bool> Pass<'_, '_, HALF> {
-    /// Adds `I` rows from input `i` on to the sums of `B` images from `n` on; gives `I`.
+    /// Adds `I` rows from input `i` on to the sums of the one image; gives `I`.
     #[inline(always)]
-    fn add<S: Simd, const I: usize, const B: usize>(&mut self, simd: S, i: usize, n: usize) -> usize {
+    fn stream<S: Simd, const I: usize>(&mut self, simd: S, i: usize) -> usize {
+        let part = self.part;
+        let size = if HALF { 2 } else { 4 };
+        let (from, to) = self.outputs;
+        let step = STRETCH * S::LANES;
+        let whole = (to - from) / step * step;
+        let rows: [&[u8]; I] = std::array::from_fn(|j| {
+            let start = (i + j) * part.linear.outputs + from;
+            &part.weights.bytes()[start * size..(start + whole) * size]
+        });
+        let mut x = [simd.splat(0.0); I];
+        for j in 0..I {
+            x[j] = simd.splat(part.x[i + j]);
+        }
+        for (n, sums) in self.sums[..whole].chunks_exact_mut(step).enumerate() {
+            let rows: [&[u8]; I] = std::array::from_fn(|j| &rows[j][n * step * size..][..step * size]);
+            let mut acc = [simd.splat(0.0); STRETCH];
+            for v in 0..STRETCH {
+                acc[v] = simd.load(&sums[v * S::LANES..]);
+            }
+            for j in 0..I {
+                for v in 0..STRETCH {
+                    acc[v] = simd.fma(widen::<S, HALF>(simd, &rows[j][v * S::LANES * size..]), x[j], acc[v]);
+                }
+            }
+            for v in 0..STRETCH {
+                simd.store(acc[v], &mut sums[v * S::LANES..]);
+            }
+        }
+        self.add::<S, I, 1>(simd, i, 0, whole)
+    }
+
+    /// Adds `I` rows from input `i` on to the sums of `B` images from `n` on, those of outputs from the `at`-th on; gives `I`.
+    #[inline(always)]
+    fn add<S: Simd, const I: usize, const B: usize>(&mut self, simd: S, i: usize, n: usize, mut at: usize) -> usize {
         let part = self.part;
         let (inputs, outputs) = (part.linear.inputs, part.linear.outputs);
         let size = if HALF { 2 } else { 4 };
@@ -99,7 +141,6 @@ impl<const HALF: bool> Pass<'_, '_, HALF> {
             }
         }
         let sums = &mut self.sums[n * self.pitch..];
-        let mut at = 0;
         while at < to - from {
             let len = (to - from - at).min(S::LANES);
             let mut acc = [simd.splat(0.0); B];

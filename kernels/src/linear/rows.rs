@@ -20,9 +20,9 @@ const TURN: usize = 48;
 const UNROLL: usize = 2;
 /// Rows that are read side by side where there is one image: what hides the latency of a sum and still leaves each row a
 /// stream that the processor recognises by itself. Asking for lines ahead only gets in its way.
-const STREAMS: usize = 4;
+const STREAMS: usize = 8;
 /// Vectors of each row in turn.
-const STRETCH: usize = 8;
+const STRETCH: usize = 4;
 
 /// Outputs from `first` on: `y` is `outputs × batch`.
 pub(super) struct Rows<'a, 'y, const HALF: bool> {
