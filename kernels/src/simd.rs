@@ -260,6 +260,11 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// Vector j holds, for each lane l, `s[at[l] + j]`: eight columns of `LANES` short rows. Entries of `at` beyond
     /// `LANES` are not looked at.
     fn load_columns(self, s: &[f32], at: &[usize; 16]) -> [Self::F32; 8];
+    /// The same for rows that begin `stride` apart: vector j holds, for each lane l, `s[l · stride + j]`.
+    #[inline(always)]
+    fn load_columns_apart(self, s: &[f32], stride: usize) -> [Self::F32; 8] {
+        self.load_columns(s, &std::array::from_fn(|l| if l < Self::LANES { l * stride } else { 0 }))
+    }
     /// Lane l of vector j goes to `s[l · stride + j]` for j < `N`, which is 2, 4, 6 or 8; nothing else is written.
     fn store_columns<const N: usize>(self, v: [Self::F32; 8], s: &mut [f32], stride: usize);
     /// Vector j is `s[j · stride..]`, for j < `N`, at most 8.

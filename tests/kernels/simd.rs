@@ -176,6 +176,15 @@ impl SimdOp for Memory {
         for l in 0..lanes {
             at[l] = 32 - 2 * l;
         }
+        for stride in [8, 9, S::LANES] {
+            let rows: Vec<f32> = (0..(S::LANES - 1) * stride + 8).map(|i| i as f32).collect();
+            for (j, column) in simd.load_columns_apart(&rows, stride).into_iter().enumerate() {
+                let mut lanes = vec![0.0; S::LANES];
+                simd.store(column, &mut lanes);
+                let want: Vec<f32> = (0..S::LANES).map(|l| (l * stride + j) as f32).collect();
+                assert_eq!(lanes, want, "column {j} of rows {stride} apart");
+            }
+        }
         let columns = simd.load_columns(&rows, &at);
         for (j, &column) in columns.iter().enumerate() {
             simd.store(column, &mut out);

@@ -315,6 +315,45 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn load_columns_apart(self, s: &[f32], stride: usize) -> [__m512; 8] {
+        assert!(15 * stride + 8 <= s.len(), "sixteen rows {stride} apart, the slice has {}", s.len());
+        let mut r = [self.splat(0.0); 8];
+        for l in 0..8 {
+            // SAFETY: eight floats follow the starts of rows l and l + 8 (above); the token proves AVX-512F.
+            r[l] = unsafe {
+                let p = s.as_ptr().add(l * stride);
+                let (low, high) = (_mm256_loadu_ps(p), _mm256_loadu_ps(p.add(8 * stride)));
+                let low = _mm512_castpd256_pd512(_mm256_castps_pd(low));
+                _mm512_castpd_ps(_mm512_insertf64x4::<1>(low, _mm256_castps_pd(high)))
+            };
+        }
+        // Each half for itself: pairs of rows, then of pairs, then of their quarters.
+        // SAFETY: the token proves AVX-512F.
+        unsafe {
+            let mut pairs = [self.splat(0.0); 8];
+            for l in 0..4 {
+                pairs[2 * l] = _mm512_unpacklo_ps(r[2 * l], r[2 * l + 1]);
+                pairs[2 * l + 1] = _mm512_unpackhi_ps(r[2 * l], r[2 * l + 1]);
+            }
+            let mut fours = [_mm512_castps_pd(self.splat(0.0)); 8];
+            for h in 0..2 {
+                for i in 0..2 {
+                    let (a, b) = (_mm512_castps_pd(pairs[4 * h + i]), _mm512_castps_pd(pairs[4 * h + i + 2]));
+                    fours[4 * h + 2 * i] = _mm512_unpacklo_pd(a, b);
+                    fours[4 * h + 2 * i + 1] = _mm512_unpackhi_pd(a, b);
+                }
+            }
+            let low = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13);
+            let high = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
+            for j in 0..4 {
+                r[j] = _mm512_castpd_ps(_mm512_permutex2var_pd(fours[j], low, fours[j + 4]));
+                r[j + 4] = _mm512_castpd_ps(_mm512_permutex2var_pd(fours[j], high, fours[j + 4]));
+            }
+        }
+        r
+    }
+
+    #[inline(always)]
     fn store_columns<const N: usize>(self, v: [__m512; 8], s: &mut [f32], stride: usize) {
         const { assert!(N == 2 || N == 4 || N == 6 || N == 8) };
         assert!(15 * stride + N <= s.len(), "sixteen rows {stride} apart, the slice has {}", s.len());

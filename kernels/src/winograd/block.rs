@@ -143,9 +143,13 @@ struct Planes<'a, 'b>(&'a mut [PlaneMut<'b>]);
 
 impl Sink for Planes<'_, '_> {
     #[inline(always)]
-    fn row(&mut self, target: &Target, o: usize, y: usize) -> &mut [f32] {
+    fn rows(&mut self, target: &Target, o: Range<usize>, y: usize) -> [&mut [f32]; 8] {
         let [plane, top, left] = target.place;
-        &mut self.0[plane + o].row_mut(top + y)[left..]
+        let mut rows: [&mut [f32]; 8] = Default::default();
+        for (row, plane) in rows.iter_mut().zip(&mut self.0[plane + o.start..plane + o.end]) {
+            *row = &mut plane.row_mut(top + y)[left..];
+        }
+        rows
     }
 }
 

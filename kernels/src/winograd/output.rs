@@ -36,8 +36,8 @@ pub(super) struct Target {
 
 /// Where results go.
 pub(super) trait Sink {
-    /// The wanted cells, or their maxima, of row `y`, counted from the first wanted one, of the `o`-th filter.
-    fn row(&mut self, target: &Target, o: usize, y: usize) -> &mut [f32];
+    /// The wanted cells, or their maxima, of row `y`, counted from the first wanted one, of the filters `o`, eight at most.
+    fn rows(&mut self, target: &Target, o: Range<usize>, y: usize) -> [&mut [f32]; 8];
 }
 
 /// Where V of a panel of tiles in a kc block lies.
@@ -267,6 +267,9 @@ impl Cells {
         for y in target.rows.start / part..target.rows.end / part {
             let cells = &self.cells[y * COLUMNS * S::LANES..(y + 1) * COLUMNS * S::LANES];
             for first in (0..lanes.len()).step_by(8) {
+                let eight = lanes.start + first..lanes.end.min(lanes.start + first + 8);
+                let count = eight.len();
+                let mut rows = sink.rows(target, eight, y - target.rows.start / part);
                 let mut x = wanted.start;
                 while x < wanted.end {
                     // The last vector begins so that it is whole, where there is one before.
@@ -274,18 +277,19 @@ impl Cells {
                     if !whole && wanted.len() >= S::LANES {
                         x = wanted.end - S::LANES;
                     }
-                    let count = (wanted.end - x).min(S::LANES);
-                    let mut at = [0; 16];
-                    for l in 0..S::LANES {
-                        at[l] = (x - here.start + l) * S::LANES;
-                    }
-                    let vectors = simd.load_columns(&cells[first..], &at);
-                    for (i, o) in lanes.clone().skip(first).take(8).enumerate() {
-                        let row = sink.row(target, o, y - target.rows.start / part);
-                        let to = &mut row[x - columns.start..][..count];
-                        match count == S::LANES {
-                            true => simd.store(vectors[i], to),
-                            false => simd.store_partial(vectors[i], to),
+                    let len = (wanted.end - x).min(S::LANES);
+                    let vectors = simd.load_columns_apart(&cells[(x - here.start) * S::LANES + first..], S::LANES);
+                    let to = x - columns.start..x - columns.start + len;
+                    if len == S::LANES && count == 8 {
+                        for i in 0..8 {
+                            simd.store(vectors[i], &mut rows[i][to.clone()]);
+                        }
+                    } else {
+                        for (row, &v) in rows.iter_mut().zip(&vectors).take(count) {
+                            match len == S::LANES {
+                                true => simd.store(v, &mut row[to.clone()]),
+                                false => simd.store_partial(v, &mut row[to.clone()]),
+                            }
                         }
                     }
                     x += S::LANES;

@@ -7,6 +7,7 @@
 //! The filters, which windows of deep layers have more of than cells, are read once for a block of tiles.
 
 use std::cell::Cell;
+use std::ops::Range;
 
 use super::block::{transform_all, with_alpha};
 use super::input::{Line, Planes, Source};
@@ -222,8 +223,16 @@ struct Packed<'a, 'b>(&'a mut &'b mut [f32]);
 
 impl Sink for Packed<'_, '_> {
     #[inline(always)]
-    fn row(&mut self, target: &Target, o: usize, y: usize) -> &mut [f32] {
-        let [first, map, row] = target.place;
-        &mut self.0[first + o * map + y * row..][..row]
+    fn rows(&mut self, target: &Target, o: Range<usize>, y: usize) -> [&mut [f32]; 8] {
+        let [first, map, len] = target.place;
+        let mut rows: [&mut [f32]; 8] = Default::default();
+        // A map from here on, and the next; the last ends with this row or later.
+        let mut rest = &mut self.0[first + o.start * map + y * len..];
+        for row in rows.iter_mut().take(o.len()) {
+            let next = map.min(rest.len());
+            let (this, after) = std::mem::take(&mut rest).split_at_mut(next);
+            (*row, rest) = (&mut this[..len], after);
+        }
+        rows
     }
 }
