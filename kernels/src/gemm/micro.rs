@@ -17,7 +17,7 @@ mod carry;
 use std::marker::PhantomData;
 
 use super::Steps;
-use super::ahead::{Ahead, CHUNK, LINE};
+use super::ahead::{Ahead, CHUNK};
 use crate::aligned::AlignedBuf;
 use crate::simd::{Level, Simd, SimdOp};
 pub(super) use carry::Carry;
@@ -100,7 +100,7 @@ pub(super) struct Tile<'a> {
     pub(super) bias: *const f32,
     /// max(x, 0) at last; NaN stays NaN.
     pub(super) relu: bool,
-    /// What will be read later: for each tile a line further.
+    /// What will be read later.
     pub(super) ahead: &'a [Ahead; 2],
     /// What is copied meanwhile.
     pub(super) carry: &'a Carry<'a>,
@@ -149,7 +149,7 @@ unsafe fn kernel<S: Simd, const MR: usize, const NV: usize, const CHUNKS: bool>(
             let shape = const { Shape::of::<S>() };
             assert!(MR <= shape.mr && NV <= shape.vectors, "no {MR} × {NV} tile at this level");
             let mut tile = *self.0;
-            let mut skip = 0;
+            let mut skip = [0; 2];
             loop {
                 let next = tile.c.wrapping_add(MR * tile.stride);
                 let soon = if tile.count > 1 { next.cast_const() } else { tile.soon };
@@ -160,7 +160,9 @@ unsafe fn kernel<S: Simd, const MR: usize, const NV: usize, const CHUNKS: bool>(
                 if CHUNKS || tile.count == 0 {
                     return;
                 }
-                skip += LINE;
+                for i in 0..2 {
+                    skip[i] += tile.ahead[i].tile;
+                }
                 tile.c = next;
                 tile.a = tile.a.wrapping_add(tile.k * MR);
                 if !tile.bias.is_null() {
@@ -181,7 +183,7 @@ unsafe fn body<S: Simd, const MR: usize, const NV: usize, const CHUNKS: bool>(
     simd: S,
     tile: &Tile<'_>,
     soon: *const f32,
-    skip: usize,
+    skip: [usize; 2],
 ) {
     let zero = simd.splat(0.0);
     let mut acc = [[zero; NV]; MR];
@@ -223,7 +225,7 @@ unsafe fn body<S: Simd, const MR: usize, const NV: usize, const CHUNKS: bool>(
                 }
                 row = if k + 1 < MR { row.wrapping_add(tile.stride) } else { row };
             }
-            for ahead in tile.ahead {
+            for (ahead, skip) in tile.ahead.iter().zip(skip) {
                 simd.prefetch_far(ahead.from.wrapping_add(skip + k * ahead.pace));
             }
             step!(k);

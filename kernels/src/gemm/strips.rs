@@ -27,6 +27,9 @@ const SHORT: usize = 128;
 /// Rows whose addresses collide are packed where they are no more than this.
 const FEW: usize = 64;
 
+/// How far ahead of its use A is asked for, in floats, where it comes from beyond L2: a page.
+const FAR: usize = 1024;
+
 thread_local! {
     /// The packed B panel of this thread, kept from task to task.
     static PANEL: Cell<Option<AlignedBuf>> = const { Cell::new(None) };
@@ -79,16 +82,35 @@ impl<B: Columns> Task<'_, PackedA, B> {
                     b.pack(simd, k.clone(), j.clone(), width, &mut buffer[..k.len() * width + S::LANES]);
                 }
                 let operand = read.unwrap_or(Straight { data: &buffer, step: width });
-                let ahead = lines(b, &k, panel(j.end));
+                let [line, next] = lines(b, &k, panel(j.end));
                 let place = self.block.place(&j, S::LANES);
                 for (i, strip) in strips.iter().enumerate() {
                     // Behind the last rows the next columns come, with the first ones.
                     let soon = strips.get(i + 1).map_or((strips[0].rows.start, nr), |next| (next.rows.start, 0));
+                    let weights = self.weights(strip, [slab, slabs], [start == columns.start, j.end == columns.end]);
+                    let ahead = [line, weights.unwrap_or(next)];
                     self.strip(simd, strip, &operand, &place, soon, &ahead, &mut spill);
                 }
             }
         }
         PANEL.set(Some(buffer));
+    }
+
+    /// What of A is asked for with `strip`: itself with the first columns, a little further on; with the last ones what
+    /// stands in its place in the next slab.
+    #[inline(always)]
+    fn weights(&self, strip: &Strip, [slab, slabs]: [usize; 2], [first, last]: [bool; 2]) -> Option<Ahead> {
+        let Strip { panels, height, .. } = strip;
+        let (a, all) = (self.product.a, self.panels.len());
+        let k = a.steps().range(0);
+        let further = share(all, slabs, slab + 1).start - share(all, slabs, slab).start;
+        let (from, distance) = match (first, last && slab + 1 < slabs) {
+            _ if panels.len() <= 2 => return None,
+            (true, _) => (panels.start, FAR),
+            (_, true) => ((panels.start + further).min(self.panels.end - 1), 0),
+            _ => return None,
+        };
+        Some(Ahead::stream(a.panels_from(&k, from), distance, *height).tiles(k.len() * height))
     }
 
     /// The rows of `strip` over one panel of B.
@@ -157,7 +179,7 @@ fn lines<B: Columns>(b: &B, k: &Range<usize>, j: Range<usize>) -> [Ahead; 2] {
         return [Ahead::nothing(); 2];
     }
     match b.straight(k, &j) {
-        Some(panel) => [0, LINE].map(|at| Ahead::stream(panel.data, at, panel.step)),
+        Some(panel) => [0, LINE].map(|at| Ahead::stream(panel.data, at, panel.step).tiles(LINE)),
         None => [Ahead::nothing(); 2],
     }
 }
