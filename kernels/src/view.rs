@@ -288,7 +288,7 @@ impl<'a, T> PlaneMut<'a, T> {
     }
 
     /// The present cells of row `y`; element 0 is column `window.x0`.
-    #[inline]
+    #[inline(always)]
     pub fn row_mut(&mut self, y: usize) -> &mut [T] {
         let start = (y - self.window.y0) * self.stride;
         &mut self.data[start..start + self.window.width()]
