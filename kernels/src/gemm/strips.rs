@@ -21,9 +21,6 @@ use crate::aligned::AlignedBuf;
 use crate::caches::Caches;
 use crate::simd::Simd;
 
-/// The longest sums that small tiles make so: past it, packed panels are read faster.
-const SHORT: usize = 128;
-
 /// Rows whose addresses collide are packed where they are no more than this.
 const FEW: usize = 64;
 
@@ -51,14 +48,15 @@ impl<B: Columns> Task<'_, PackedA, B> {
         self.panels.len().div_ceil(most)
     }
 
-    /// Whether the task is one for [`strips`](Self::strips): its sums are of one kc block, and no panel of B is packed twice.
+    /// Whether the task is one for [`strips`](Self::strips): its sums are of one kc block, and no panel of B is packed twice,
+    /// nor, with small tiles, which wait for it longer, read twice.
     #[inline(always)]
     pub(super) fn fits_strips<S: Simd>(&self, _: S) -> bool {
         let Product { a, b } = self.product;
         let columns = self.block.columns();
         let first = columns.start..columns.end.min(columns.start + const { Shape::of::<S>().nr() });
-        let short = a.steps().count() == 1 && (S::LANES >= WIDE || a.steps().k() <= SHORT);
-        short && (self.slabs::<S>() == 1 || b.straight(&a.steps().range(0), &first).is_some())
+        let again = || S::LANES >= WIDE && b.straight(&a.steps().range(0), &first).is_some();
+        a.steps().count() == 1 && (self.slabs::<S>() == 1 || again())
     }
 
     /// Computes the task.
