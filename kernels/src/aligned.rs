@@ -4,6 +4,7 @@
 //! huge pages are asked for, so that touching takes one fault for 2 MiB instead of 512.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
@@ -76,6 +77,13 @@ impl DerefMut for AlignedBuf {
     fn deref_mut(&mut self) -> &mut [f32] {
         // SAFETY: as in `deref`, and `&mut self` makes the borrow unique.
         unsafe { std::slice::from_raw_parts_mut(self.data.as_ptr(), self.len) }
+    }
+}
+
+/// Says no more of itself than its size.
+impl fmt::Debug for AlignedBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AlignedBuf({} floats)", self.len)
     }
 }
 

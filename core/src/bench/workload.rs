@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use switchback_kernels::Cpu;
+use switchback_kernels::aligned::AlignedBuf;
 use switchback_kernels::conv2d::Conv2d;
 use switchback_kernels::gemm::{Matrix, MatrixMut, PackedA, gemm, gemm_packed};
 
@@ -32,20 +33,25 @@ fn relative(pairs: impl Iterator<Item = (f32, f64)>) -> f64 {
     if apart == 0.0 { 0.0 } else { (apart / whole).sqrt() }
 }
 
-/// C = A·B: A is m × k, B is k × n, all row-major.
+/// C = A·B: A is m × k, B is k × n, all row-major, in buffers as networks have them: aligned, large ones on huge pages.
 #[derive(Debug)]
 pub struct Gemm {
     size: [usize; 3],
-    a: Vec<f32>,
-    b: Vec<f32>,
-    c: Vec<f32>,
+    a: AlignedBuf,
+    b: AlignedBuf,
+    c: AlignedBuf,
 }
 
 impl Gemm {
     /// Of m, k, n, with seeded operands.
     pub fn new(size: [usize; 3], seed: u64) -> Self {
         let [m, k, n] = size;
-        Self { size, a: numbers(m * k, seed), b: numbers(k * n, seed ^ 1), c: vec![0.0; m * n] }
+        let filled = |len: usize, seed: u64| {
+            let mut buffer = AlignedBuf::zeroed(len);
+            buffer.copy_from_slice(&numbers(len, seed));
+            buffer
+        };
+        Self { size, a: filled(m * k, seed), b: filled(k * n, seed ^ 1), c: AlignedBuf::zeroed(m * n) }
     }
 
     /// A and B, and C to be written: for another library's product.

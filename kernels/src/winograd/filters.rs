@@ -29,16 +29,7 @@ pub(super) struct Filters {
     steps: Steps,
     /// From place to place.
     pitch: usize,
-    data: Data,
-}
-
-/// Says no more of itself than its size.
-struct Data(AlignedBuf);
-
-impl std::fmt::Debug for Data {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} floats", self.0.len())
-    }
+    data: AlignedBuf,
 }
 
 impl Filters {
@@ -54,10 +45,10 @@ impl Filters {
         let k = steps.k();
         // A place begins a line further in its page than the one before: all are written side by side.
         let pitch = k * count.next_multiple_of(shape.lanes) + LINE;
-        let data = Data(AlignedBuf::zeroed(xis * pitch));
+        let data = AlignedBuf::zeroed(xis * pitch);
         let mut filters = Self { level: cpu.level, count, xis, shape, steps, pitch, data };
         let panels: Vec<_> = (0..filters.panels()).map(|p| (filters.range(p), filters.width(p))).collect();
-        let mut rests: Vec<_> = filters.data.0.chunks_exact_mut(pitch).collect();
+        let mut rests: Vec<_> = filters.data.chunks_exact_mut(pitch).collect();
         let mut parts = Vec::with_capacity(steps.count() * panels.len());
         for channels in (0..steps.count()).map(|i| steps.range(i)) {
             for (range, width) in &panels {
@@ -93,7 +84,7 @@ impl Filters {
 
     /// Memory of the panels.
     pub(super) fn bytes(&self) -> usize {
-        self.data.0.len() * size_of::<f32>()
+        self.data.len() * size_of::<f32>()
     }
 
     /// The kc blocks that channels are cut into.
@@ -127,7 +118,7 @@ impl Filters {
     pub(super) fn panel(&self, p: usize, xi: usize, k: &Range<usize>) -> &[f32] {
         let all = self.count.next_multiple_of(self.shape.lanes);
         let start = xi * self.pitch + k.start * all + p * self.shape.nr() * k.len();
-        &self.data.0[start..start + k.len() * self.width(p)]
+        &self.data[start..start + k.len() * self.width(p)]
     }
 }
 

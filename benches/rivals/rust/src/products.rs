@@ -1,5 +1,6 @@
 //! Matrix products C = A·B, row-major: ours, matrixmultiply, gemm.
 
+use switchback_kernels::aligned::AlignedBuf;
 use switchback_kernels::gemm::{Matrix, MatrixMut, PackedA, gemm as ours, gemm_packed};
 use switchback_kernels::{Cpu, Level};
 
@@ -19,9 +20,11 @@ pub fn serve(threads: usize) -> Result<()> {
         let words: Vec<&str> = line.split_whitespace().collect();
         let [name, m, k, n, seconds] = words[..] else { return Err(format!("what is {line:?}?").into()) };
         let (m, k, n): (usize, usize, usize) = (m.parse()?, k.parse()?, n.parse()?);
-        let a: Vec<f32> = (0..m * k).map(|i| ((i * 7919) % 1009) as f32 / 504.5 - 1.0).collect();
-        let b: Vec<f32> = (0..k * n).map(|i| ((i * 6151) % 1013) as f32 / 506.5 - 1.0).collect();
-        let mut c = vec![0.0f32; m * n];
+        // The same for all: aligned, large ones on huge pages.
+        let (mut a, mut b) = (AlignedBuf::zeroed(m * k), AlignedBuf::zeroed(k * n));
+        a.iter_mut().enumerate().for_each(|(i, a)| *a = ((i * 7919) % 1009) as f32 / 504.5 - 1.0);
+        b.iter_mut().enumerate().for_each(|(i, b)| *b = ((i * 6151) % 1013) as f32 / 506.5 - 1.0);
+        let mut c = AlignedBuf::zeroed(m * n);
         let cpu = name.split_once('@').and_then(|(_, level)| levels.iter().find(|l| l.0 == level)).map_or(&best, |l| &l.1);
         let packed = PackedA::new(cpu, m, k, |i, p| a[i * k + p]);
         let seconds: f64 = seconds.parse()?;
