@@ -1,12 +1,14 @@
 //! A buffer of `f32` that starts at a multiple of 64 bytes, so that no vector of a packed panel crosses a cache line.
 //!
 //! A large one is a mapping of its own: its zeros cost nothing until they are touched, by whichever thread works there, and
-//! huge pages are asked for, so that touching takes one fault for 2 MiB instead of 512.
+//! huge pages are asked for, so that touching takes one fault for 2 MiB instead of 512. Smaller ones that last as long as a model
+//! share such mappings: a pass that reads many of them crosses fewer pages.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use memmap2::MmapMut;
 
@@ -15,13 +17,44 @@ pub struct AlignedBuf {
     data: NonNull<f32>,
     len: usize,
     /// Where `data` lies, unless the allocator gave it.
-    map: Option<MmapMut>,
+    map: Option<Arc<MmapMut>>,
 }
 
 const ALIGN: usize = 64;
 
 /// Bytes from which a buffer is a mapping: a huge page.
 const LARGE: usize = 2 << 20;
+
+/// Bytes from which a lasting buffer is part of a mapping: a page.
+const SMALL: usize = 4 << 10;
+
+/// Bytes of a mapping that lasting buffers share.
+const SHARED: usize = 4 * LARGE;
+
+/// The mapping that lasting buffers are cut from, and how much of it is: never the same part twice, so it is zero.
+static OPEN: Mutex<Option<(Mapping, usize)>> = Mutex::new(None);
+
+/// A mapping, and where it begins.
+struct Mapping {
+    data: NonNull<f32>,
+    map: Arc<MmapMut>,
+}
+
+// SAFETY: `data` is an address within `map`, whose parts each have one owner.
+unsafe impl Send for Mapping {}
+
+impl Mapping {
+    /// `bytes` zeros; `None` where the system gives none.
+    fn new(bytes: usize) -> Option<Self> {
+        let mut map = MmapMut::map_anon(bytes).ok()?;
+        // Where huge pages are not to be had, small ones do. (Miri knows no advice to the system.)
+        #[cfg(all(target_os = "linux", not(miri)))]
+        drop(map.advise(memmap2::Advice::HugePage));
+        let data =
+            NonNull::new(map.as_mut_ptr().cast::<f32>()).filter(|data| data.addr().get().is_multiple_of(ALIGN))?;
+        Some(Self { data, map: Arc::new(map) })
+    }
+}
 
 impl AlignedBuf {
     /// `len` zeros.
@@ -43,13 +76,25 @@ impl AlignedBuf {
 
     /// In a mapping of its own; `None` where the system gives none.
     fn mapped(len: usize, layout: Layout) -> Option<Self> {
-        let mut map = MmapMut::map_anon(layout.size()).ok()?;
-        // Where huge pages are not to be had, small ones do. (Miri knows no advice to the system.)
-        #[cfg(all(target_os = "linux", not(miri)))]
-        drop(map.advise(memmap2::Advice::HugePage));
-        let data =
-            NonNull::new(map.as_mut_ptr().cast::<f32>()).filter(|data| data.addr().get().is_multiple_of(ALIGN))?;
+        let Mapping { data, map } = Mapping::new(layout.size())?;
         Some(Self { data, len, map: Some(map) })
+    }
+
+    /// `len` zeros that are kept about as long as the others that were made so: packed weights.
+    pub(crate) fn lasting(len: usize) -> Self {
+        let bytes = Self::layout(len).size().next_multiple_of(ALIGN);
+        if !(SMALL..LARGE).contains(&bytes) || cfg!(miri) {
+            return Self::zeroed(len);
+        }
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.as_ref().is_none_or(|(_, used)| used + bytes > SHARED) {
+            *open = Mapping::new(SHARED).map(|mapping| (mapping, 0));
+        }
+        let Some((mapping, used)) = &mut *open else { return Self::zeroed(len) };
+        // SAFETY: `used` and the buffer's bytes are within the mapping (above).
+        let data = unsafe { mapping.data.byte_add(*used) };
+        *used += bytes;
+        Self { data, len, map: Some(mapping.map.clone()) }
     }
 
     /// `buffer` as it is where it holds at least `len` numbers, else `len` zeros.
@@ -67,8 +112,8 @@ impl Deref for AlignedBuf {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        // SAFETY: `data` holds `len` initialised floats (zeroed at the start; of a mapping that `map` keeps, nothing else
-        // refers to), or dangles where `len` is 0.
+        // SAFETY: `data` holds `len` initialised floats (zeroed at the start; in a mapping that `map` keeps, a part that
+        // nothing else refers to), or dangles where `len` is 0.
         unsafe { std::slice::from_raw_parts(self.data.as_ptr(), self.len) }
     }
 }
@@ -104,6 +149,24 @@ unsafe impl Sync for AlignedBuf {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lasting_buffers_share_mappings_and_nothing_else() {
+        let lens = [0, 1, 1023, 1024, 1025, 40_000, 300_000, LARGE / 4 - 16, 500_000, 7, 520_000];
+        let mut bufs: Vec<_> = lens.iter().cycle().take(40).map(|&len| AlignedBuf::lasting(len)).collect();
+        for (i, buf) in bufs.iter_mut().enumerate() {
+            assert_eq!(buf.len(), lens[i % lens.len()]);
+            assert!(buf.is_empty() || buf.as_ptr().addr().is_multiple_of(ALIGN));
+            assert!(buf.iter().all(|&x| x == 0.0), "buffer {i} is another's");
+            buf.fill(i as f32 + 1.0);
+        }
+        for i in (0..bufs.len()).step_by(2) {
+            bufs[i] = AlignedBuf::zeroed(0);
+        }
+        for (i, buf) in bufs.iter().enumerate() {
+            assert!(buf.iter().all(|&x| x == i as f32 + 1.0), "buffer {i} was written by another");
+        }
+    }
 
     #[test]
     fn is_aligned_zeroed_and_writable() {

@@ -128,7 +128,9 @@ pub fn pack(cpu: &Cpu, conv: &Conv2d, weights: Weights<'_>, scale: Option<&[f32]
             (0..conv.groups).map(|g| PackedB::new(cpu, rows, taps, |k, i| element(g * rows + i, k))).collect(),
         )
     } else {
-        Groups::Rows((0..conv.groups).map(|g| PackedA::new(cpu, rows, taps, |i, k| element(g * rows + i, k))).collect())
+        Groups::Rows(
+            (0..conv.groups).map(|g| PackedA::lasting(cpu, rows, taps, |i, k| element(g * rows + i, k))).collect(),
+        )
     };
     PackedConv2d { conv: *conv, groups }
 }

@@ -70,7 +70,7 @@ fn pack_for(cpu: &Cpu, conv: &Conv2d, weights: Weights<'_>, tile: Option<Tile>) 
         true => Filters::Turned(Box::new(Turned::new(cpu, conv, weights, tile))),
         false => Filters::Spread(
             (0..conv.groups)
-                .map(|g| PackedA::new(cpu, taps, outs, |tap, o| weights.get((g * outs + o) * taps + tap)))
+                .map(|g| PackedA::lasting(cpu, taps, outs, |tap, o| weights.get((g * outs + o) * taps + tap)))
                 .collect(),
         ),
     };

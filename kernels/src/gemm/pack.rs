@@ -33,9 +33,28 @@ pub struct PackedA {
 impl PackedA {
     /// Packs the `rows × k` matrix whose element (i, k) is `element(i, k)`.
     pub fn new(cpu: &Cpu, rows: usize, k: usize, element: impl Fn(usize, usize) -> f32 + Send + Sync) -> Self {
+        Self::fill(cpu, rows, k, AlignedBuf::zeroed(rows * k), element)
+    }
+
+    /// The same for weights that are kept.
+    pub(crate) fn lasting(
+        cpu: &Cpu,
+        rows: usize,
+        k: usize,
+        element: impl Fn(usize, usize) -> f32 + Send + Sync,
+    ) -> Self {
+        Self::fill(cpu, rows, k, AlignedBuf::lasting(rows * k), element)
+    }
+
+    fn fill(
+        cpu: &Cpu,
+        rows: usize,
+        k: usize,
+        mut data: AlignedBuf,
+        element: impl Fn(usize, usize) -> f32 + Send + Sync,
+    ) -> Self {
         let shape = Shape::at(cpu.level);
         let (steps, panels) = (Steps::long(k, shape), rows.div_ceil(shape.mr));
-        let mut data = AlignedBuf::zeroed(rows * k);
         let mut rest = &mut data[..];
         let mut parts = Vec::with_capacity(panels * steps.count());
         for i in 0..steps.count() {
@@ -134,7 +153,7 @@ impl PackedB {
     ) -> Self {
         let shape = Shape::at(cpu.level);
         let steps = Steps::new(k, shape);
-        let data = AlignedBuf::zeroed(k * columns.next_multiple_of(shape.lanes));
+        let data = AlignedBuf::lasting(k * columns.next_multiple_of(shape.lanes));
         let mut packed = Self { level: cpu.level, columns, steps, shape, data };
         let parts: Vec<_> = (0..steps.count())
             .flat_map(|i| (0..packed.panels()).map(move |p| (i, p)))

@@ -45,7 +45,7 @@ impl Filters {
         let k = steps.k();
         // A place begins a line further in its page than the one before: all are written side by side.
         let pitch = k * count.next_multiple_of(shape.lanes) + LINE;
-        let data = AlignedBuf::zeroed(xis * pitch);
+        let data = AlignedBuf::lasting(xis * pitch);
         let mut filters = Self { level: cpu.level, count, xis, shape, steps, pitch, data };
         let panels: Vec<_> = (0..filters.panels()).map(|p| (filters.range(p), filters.width(p))).collect();
         let mut rests: Vec<_> = filters.data.chunks_exact_mut(pitch).collect();
