@@ -258,7 +258,7 @@ impl Block<'_> {
     pub(super) fn tile<S: Simd>(&mut self, simd: S, place: &Place, operands: &Operands<'_>, spill: &mut Spill) {
         let &Operands { row, rows, count, k, a, b, b_step, add, bias, relu, ahead, carry, soon } = operands;
         let (width, all) = (place.width, rows * count);
-        assert!(count == 1 || place.direct.is_some(), "{count} tiles in pieces");
+        assert!(count == 1 || place.direct.is_some() && soon.is_some(), "{count} tiles in pieces, or in chunks");
         assert!(self.rows.start <= row && row + all <= self.rows.end, "rows {row}+{all} of {:?}", self.rows);
         assert!(a.len() >= k * all, "the A panels have {} floats of {}", a.len(), k * all);
         let reach = k.saturating_sub(1) * b_step + width;
@@ -292,8 +292,8 @@ impl Block<'_> {
         };
         let (a, b) = (a.as_ptr(), b.as_ptr());
         let tile = Tile { k, count, a, b, b_step, c, stride, soon, add, bias, relu, ahead, carry };
-        // SAFETY: operands checked above; the `rows × width` cells at `c` are adjacent in each row, either inside this
-        // block, which is borrowed uniquely, or in `spill`, which holds MAX_MR × MAX_NR floats, at least as many.
+        // SAFETY: operands checked above; the `all × width` cells at `c` are adjacent in each row, either inside this
+        // block, which is borrowed uniquely, or, of one tile, in `spill`, which holds MAX_MR × MAX_NR floats, at least as many.
         unsafe { kernel(simd, &tile) };
         if place.direct.is_some() {
             return;
