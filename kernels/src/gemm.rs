@@ -1,9 +1,9 @@
 //! C = A·B (+ C): matrices, operands packed for a register tile, and the tasks that C is cut into.
 //!
-//! `strips` has the loops of a product whose sums are short enough, `blocks` those of any other, `panels` those for small tiles,
-//! `cells` those of the product with its operands exchanged. kc follows from K and the caches alone. Hence every element of C is the same chain of operations whatever M,
-//! N, its place, its tile and the number of threads: the sums over each kc block, one after the other, each one chain in
-//! the order of k.
+//! `strips` has the loops of a product whose sums are short enough, `blocks` those of any other, `panels` those for small
+//! tiles, `cells` those of the product with its operands exchanged. kc follows from K and the caches alone. Hence every
+//! element of C is the same chain of operations whatever M, N, its place, its tile and the number of threads: the sums over
+//! each kc block, one after the other, each one chain in the order of k.
 
 mod ahead;
 mod blocks;

@@ -283,7 +283,6 @@ impl Block<'_> {
                 (spill.as_mut_ptr(), width)
             }
         };
-        // Made once, where the kernel reads it: copied, its parts would have to wait for each other.
         let soon = match soon {
             Some((row, further)) if place.direct.is_some() => {
                 c.wrapping_add(row * self.places.row + further).wrapping_sub(operands.row * self.places.row)
@@ -291,6 +290,7 @@ impl Block<'_> {
             _ => c,
         };
         let (a, b) = (a.as_ptr(), b.as_ptr());
+        // Made once, where the kernel reads it: copied, its parts would have to wait for each other.
         let tile = Tile { k, count, a, b, b_step, c, stride, soon, add, bias, relu, ahead, carry };
         // SAFETY: operands checked above; the `all × width` cells at `c` are adjacent in each row, either inside this
         // block, which is borrowed uniquely, or, of one tile, in `spill`, which holds MAX_MR × MAX_NR floats, at least as many.
