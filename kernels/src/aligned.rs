@@ -22,6 +22,9 @@ pub struct AlignedBuf {
 
 const ALIGN: usize = 64;
 
+/// Floats of a cache line.
+pub(crate) const LINE: usize = ALIGN / size_of::<f32>();
+
 /// Bytes from which a buffer is a mapping: a huge page.
 const LARGE: usize = 2 << 20;
 

@@ -1,5 +1,6 @@
 //! What a micro-kernel asks memory for while it makes its sums.
 
+use crate::aligned::LINE;
 use crate::simd::Simd;
 
 /// Steps of the sums between copies and what is asked for of C.
@@ -92,6 +93,3 @@ impl Ahead {
         }
     }
 }
-
-/// Floats of a cache line.
-pub(super) const LINE: usize = 16;

@@ -14,14 +14,14 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use super::ahead::{Ahead, LINE};
+use super::ahead::Ahead;
 use super::fill::{Fill, Part};
 use super::micro::{Carry, MAX_MR, MAX_NR, Shape, WIDE};
 use super::pack::{Columns, Straight};
 use super::tiles::{Operands, Output, Spill};
 use super::{Epilogue, Packed, PackedA, Product, Steps, Task, share, sizes, tasks};
 use crate::Cpu;
-use crate::aligned::AlignedBuf;
+use crate::aligned::{AlignedBuf, LINE};
 use crate::caches::Caches;
 use crate::simd::{Simd, SimdOp};
 

@@ -13,9 +13,10 @@
 
 use std::ops::Range;
 
-use super::ahead::{Ahead, CHUNK, LINE};
+use super::ahead::{Ahead, CHUNK};
 use super::micro::Carry;
 use super::pack::{Columns, Straight};
+use crate::aligned::LINE;
 use crate::simd::Simd;
 
 /// Rows `k` of columns `j` of B.

@@ -12,12 +12,12 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use super::ahead::{Ahead, LINE};
+use super::ahead::Ahead;
 use super::micro::{Carry, MAX_MR, MAX_NR, Shape, WIDE};
 use super::pack::{Columns, Straight};
 use super::tiles::{Operands, Place, Spill};
 use super::{Packed, PackedA, Product, Task, share};
-use crate::aligned::AlignedBuf;
+use crate::aligned::{AlignedBuf, LINE};
 use crate::caches::Caches;
 use crate::simd::Simd;
 

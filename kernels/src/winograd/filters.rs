@@ -8,16 +8,13 @@
 use std::ops::Range;
 
 use crate::Cpu;
-use crate::aligned::AlignedBuf;
+use crate::aligned::{AlignedBuf, LINE};
 use crate::gemm::{Shape, Steps};
 use crate::simd::Level;
 use crate::view::Weights;
 
 /// Filters that are transformed side by side.
 pub(super) const GROUP: usize = 16;
-
-/// Floats of a cache line.
-const LINE: usize = 16;
 
 /// Filters transformed and packed for one level.
 #[derive(Debug)]
