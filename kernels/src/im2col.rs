@@ -277,19 +277,3 @@ fn load<S: Simd>(simd: S, from: &[f32], len: usize) -> S::F32 {
         false => simd.load_partial(&from[..len.min(from.len())], 0.0),
     }
 }
-
-/// The elements of `from` at 0, `stride`, 2·`stride`, …: `len` of them or a vector full, the rest arbitrary.
-#[inline(always)]
-pub(crate) fn spaced<S: Simd>(simd: S, from: &[f32], stride: usize, len: usize) -> S::F32 {
-    if stride == 1 {
-        return load(simd, from, len);
-    }
-    if stride == 2 && from.len() >= 2 * S::LANES {
-        return simd.deinterleave(simd.load(from), simd.load(&from[S::LANES..])).0;
-    }
-    let mut lanes = [0.0; 16];
-    for (lane, x) in lanes.iter_mut().zip(from.iter().step_by(stride)).take(len.min(S::LANES)) {
-        *lane = *x;
-    }
-    simd.load(&lanes)
-}

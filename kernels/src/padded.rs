@@ -7,11 +7,11 @@
 //! So what a tap reads for adjacent outputs is adjacent, whatever the stride, and nothing asks for borders.
 
 use std::cell::Cell;
+use std::ops::Range;
 
 use crate::Cpu;
 use crate::aligned::AlignedBuf;
 use crate::geometry::{Geometry, Window};
-use crate::im2col::spaced;
 use crate::simd::{Simd, SimdOp};
 use crate::view::Maps;
 
@@ -60,7 +60,8 @@ impl Padded {
             (window.y0 * geometry.stride[0]) as isize - geometry.pads[0] as isize,
             (window.x0 * s) as isize - geometry.pads[1] as isize,
         ];
-        let copy = Copy { input, needed, origin, columns, part, stride: s, skip };
+        let parts = (0..parts).map(|p| Part::new(p, part, columns, s, origin[1], [needed.x0, needed.x1])).collect();
+        let copy = Copy { input, needed, top: origin[0], parts, part, stride: s, skip };
         // A few planes a task.
         let each = plane * (input.batch() * input.channels()).div_ceil(4 * cpu.threads.count()).max(1);
         let channels = input.channels();
@@ -96,14 +97,36 @@ struct Copy<'a> {
     input: Maps<'a>,
     /// The cells that are there.
     needed: Window,
-    /// Row and column of the copy's first cell; negative in the padding.
-    origin: [isize; 2],
-    /// Columns before they are parted.
-    columns: usize,
+    /// Row of the copy's first cell; negative in the padding.
+    top: isize,
+    /// Of a row.
+    parts: Vec<Part>,
+    /// Columns of a part.
     part: usize,
     stride: usize,
     /// Rows of the input from row to row of the copy.
     skip: usize,
+}
+
+/// Columns of the copy that lie `stride` apart in the input.
+struct Part {
+    /// Those that are there; zeros before and after.
+    here: Range<usize>,
+    /// Column of the first of them, in the input.
+    from: usize,
+}
+
+impl Part {
+    /// Part `p` of `len` columns of a row of `columns`, of which the first is column `left` of the input and those
+    /// from `first` to `end` are there.
+    fn new(p: usize, len: usize, columns: usize, stride: usize, left: isize, [first, end]: [usize; 2]) -> Self {
+        // Column i is cell start + i·stride.
+        let start = left + p as isize;
+        let beyond = |x: usize| ((x as isize - start).max(0) as usize).div_ceil(stride);
+        let hi = beyond(end).min(columns.saturating_sub(p).div_ceil(stride)).min(len);
+        let lo = beyond(first).min(hi);
+        Self { here: lo..hi, from: (start + (lo * stride) as isize).max(0) as usize }
+    }
 }
 
 struct Plane<'a> {
@@ -119,40 +142,44 @@ impl SimdOp for Plane<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Copy { input, needed, origin, columns, part, stride, skip } = *self.copy;
+        match self.copy.stride {
+            1 => self.rows::<S, 1>(simd),
+            2 => self.rows::<S, 2>(simd),
+            4 => self.rows::<S, 4>(simd),
+            _ => self.rows::<S, 0>(simd),
+        }
+    }
+}
+
+impl Plane<'_> {
+    /// `STRIDE` is the stride, or 0 for one that is not known.
+    #[inline(always)]
+    fn rows<S: Simd, const STRIDE: usize>(self, simd: S) {
+        let Copy { input, needed, top, ref parts, part, stride, skip } = *self.copy;
+        let stride = if STRIDE > 0 { STRIDE } else { stride };
         let first = input.window().x0;
         for (y, row) in self.to.chunks_exact_mut(self.row).enumerate() {
-            let y = origin[0] + (y * skip) as isize;
+            let y = top + (y * skip) as isize;
             if y < needed.y0 as isize || y >= needed.y1 as isize || needed.is_empty() {
                 row.fill(0.0);
                 continue;
             }
-            let from = input.row(self.image, self.channel, y as usize);
-            for (p, to) in row.chunks_exact_mut(part).enumerate() {
-                // Column i of part p is cell origin + i·s + p; those in lo..hi are there.
-                let start = origin[1] + p as isize;
-                let lo = ((needed.x0 as isize - start).max(0) as usize).div_ceil(stride).min(part);
-                let hi = ((needed.x1 as isize - start).max(0) as usize).div_ceil(stride).min(part).max(lo);
-                let hi = hi.min((columns.saturating_sub(p)).div_ceil(stride)).max(lo);
-                clear(simd, &mut to[..lo]);
-                clear(simd, &mut to[hi..]);
-                if lo == hi {
+            let row_in = input.row(self.image, self.channel, y as usize);
+            for (to, Part { here, from }) in row.chunks_exact_mut(part).zip(parts) {
+                clear(simd, &mut to[..here.start]);
+                clear(simd, &mut to[here.end..]);
+                if here.is_empty() {
                     continue;
                 }
-                let from = &from[(start + (lo * stride) as isize) as usize - first..];
-                let to = &mut to[lo..hi];
-                let mut i = 0;
-                while i + S::LANES <= to.len() {
-                    simd.store(spaced(simd, &from[i * stride..], stride, S::LANES), &mut to[i..]);
-                    i += S::LANES;
+                let (from, to) = (&row_in[from - first..], &mut to[here.clone()]);
+                let whole = (to.len() / S::LANES).min(from.len() / (stride * S::LANES)) * S::LANES;
+                let (head, tail) = to.split_at_mut(whole);
+                let (from_head, from_tail) = from.split_at(whole * stride);
+                for (to, from) in head.chunks_exact_mut(S::LANES).zip(from_head.chunks_exact(S::LANES * stride)) {
+                    simd.store(spaced(simd, from, stride), to);
                 }
-                if stride == 1 {
-                    let rest = to.len() - i;
-                    simd.store_partial(simd.load_partial(&from[i..][..rest], 0.0), &mut to[i..]);
-                    continue;
-                }
-                for (to, from) in to[i..].iter_mut().zip(from[(i * stride).min(from.len())..].iter().step_by(stride)) {
-                    *to = *from;
+                for (i, to) in tail.chunks_mut(S::LANES).enumerate() {
+                    simd.store_partial(spaced(simd, &from_tail[i * S::LANES * stride..], stride), to);
                 }
             }
         }
@@ -164,5 +191,27 @@ impl SimdOp for Plane<'_> {
 fn clear<S: Simd>(simd: S, row: &mut [f32]) {
     for part in row.chunks_mut(S::LANES) {
         simd.store_partial(simd.splat(0.0), part);
+    }
+}
+
+/// The elements of `from` at 0, `stride`, 2·`stride`, …: a vector full, arbitrary beyond the end.
+#[inline(always)]
+pub(crate) fn spaced<S: Simd>(simd: S, from: &[f32], stride: usize) -> S::F32 {
+    let at = |i: usize| match from.get(i * S::LANES..(i + 1) * S::LANES) {
+        Some(from) => simd.load(from),
+        None => simd.load_partial(&from[(i * S::LANES).min(from.len())..], 0.0),
+    };
+    let every_second = |a, b| simd.deinterleave(a, b).0;
+    match stride {
+        1 => at(0),
+        2 => every_second(at(0), at(1)),
+        4 => every_second(every_second(at(0), at(1)), every_second(at(2), at(3))),
+        _ => {
+            let mut lanes = [0.0; 16];
+            for (lane, x) in lanes.iter_mut().zip(from.iter().step_by(stride)).take(S::LANES) {
+                *lane = *x;
+            }
+            simd.load(&lanes)
+        }
     }
 }

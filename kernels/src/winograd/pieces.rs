@@ -19,7 +19,7 @@ use crate::aligned::AlignedBuf;
 use crate::caches::Caches;
 use crate::conv2d::{Activation, Conv2d};
 use crate::gemm::Shape;
-use crate::im2col::spaced;
+use crate::padded::spaced;
 use crate::simd::{Simd, SimdOp};
 
 /// Where a piece lies.
@@ -146,7 +146,7 @@ impl SimdOp for Parting<'_> {
                         let to = &mut self.to[start + (y % s * s + x) * part + y / s * line..][..line];
                         for (i, to) in to.chunks_mut(S::LANES).enumerate() {
                             let from = &row[x + i * S::LANES * s..];
-                            simd.store_partial(spaced(simd, from, s, to.len()), to);
+                            simd.store_partial(spaced(simd, from, s), to);
                         }
                     }
                 }
