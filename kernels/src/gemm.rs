@@ -189,6 +189,11 @@ impl Steps {
         Self { k, count: k.div_ceil(most).max(1) }
     }
 
+    /// `n` times these blocks, one after the other.
+    pub(crate) fn times(self, n: usize) -> Self {
+        Self { k: n * self.k, count: n * self.count }
+    }
+
     /// Steps of all blocks.
     pub(crate) fn k(&self) -> usize {
         self.k

@@ -94,12 +94,9 @@ impl<'a> Im2col<'a> {
             true => input.data(),
             false => &input.data()[(reach.y0 - layout.window.y0) * row + reach.x0 - layout.window.x0..],
         };
-        let mut size = [window.height(), window.width()];
-        // Rows without gaps between them are one long row.
-        if geometry.stride == [1, 1] && row == size[1] {
-            size = [size[0].min(1), size[0] * size[1]];
-        }
-        Self { data, strides: [image, row * geometry.stride[0]], taps, batch: layout.batch, size }
+        let line = row * geometry.stride[0];
+        let size = lines([window.height(), window.width()], line);
+        Self { data, strides: [image, line], taps, batch: layout.batch, size }
     }
 
     /// From channel `first` on of a copy that was made for the same window.
@@ -110,7 +107,7 @@ impl<'a> Im2col<'a> {
             strides: [image, input.line],
             taps,
             batch: input.batch,
-            size: [window.height(), window.width()],
+            size: lines([window.height(), window.width()], input.line),
         }
     }
 
@@ -133,6 +130,11 @@ impl<'a> Im2col<'a> {
         }
         (runs, count)
     }
+}
+
+/// Rows of `size` that begin `line` apart: without gaps between them they are one long row.
+fn lines([height, width]: [usize; 2], line: usize) -> [usize; 2] {
+    if line == width { [height.min(1), height * width] } else { [height, width] }
 }
 
 /// Adjacent columns of a panel that are adjacent cells of one output row.

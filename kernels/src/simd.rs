@@ -255,6 +255,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn deinterleave3(self, v: [Self::F32; 3]) -> [Self::F32; 3];
     /// Lanes 1.. of `a`, then lane 0 of `b`.
     fn shift_in(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// Lane l is lane `lanes[l]` of `a`; entries from `LANES` on are not looked at.
+    fn permute(self, a: Self::F32, lanes: &[u32; 16]) -> Self::F32;
     /// The way back: lanes of `a` at even and of `b` at odd places, as two vectors in order.
     fn interleave(self, a: Self::F32, b: Self::F32) -> (Self::F32, Self::F32);
     /// Vector j holds, for each lane l, `s[at[l] + j]`: eight columns of `LANES` short rows. Entries of `at` beyond

@@ -25,6 +25,7 @@ mod pieces;
 mod transform;
 
 use std::cell::Cell;
+use std::ops::Range;
 
 use crate::Cpu;
 use crate::aligned::AlignedBuf;
@@ -105,25 +106,71 @@ impl PackedWinograd {
 }
 
 /// Whether `conv` can run so: without dilation and groups, equal along both axes, with three taps of maps parted by stride
-/// (3×3, 5×5 of stride 2, 11×11 of stride 4) or, with m = 4, four or five (5×5, 7×7 of stride 2).
+/// (3×3, 5×5 of stride 2, 11×11 of stride 4) or, up to m = 4, two (3×3 of stride 2) or, with m = 4, four or five (5×5,
+/// 7×7 of stride 2).
 pub fn can(conv: &Conv2d, tile: Tile) -> bool {
     let Geometry { kernel, stride, dilation, .. } = conv.geometry;
     let square = kernel[0] == kernel[1] && stride[0] == stride[1];
-    let fits = taps(conv) == 3 || taps(conv) == 5 && tile == Tile::F4;
+    let fits = match taps(conv) {
+        2 => tile <= Tile::F4,
+        3 => true,
+        4 | 5 => tile == Tile::F4,
+        _ => false,
+    };
     square && fits && dilation == [1, 1] && conv.groups == 1
 }
 
-/// Taps along an axis, of maps parted by stride; four are five of which the last is zero.
+/// Taps along an axis, of maps parted by stride.
 const fn taps(conv: &Conv2d) -> usize {
-    match conv.geometry.kernel[0].div_ceil(conv.geometry.stride[0]) {
-        4 => 5,
-        taps => taps,
-    }
+    conv.geometry.kernel[0].div_ceil(conv.geometry.stride[0])
 }
 
-/// Input channels, of maps parted by stride: s² for each.
+/// Input channels, of maps parted by stride: s² for each, part after part.
 const fn parted(conv: &Conv2d) -> usize {
     conv.in_channels * conv.geometry.stride[0] * conv.geometry.stride[0]
+}
+
+/// Rows and columns of α along which filters of parted channel `c` are zero: that of ∞, which sees the last tap alone, for
+/// parts that have one tap less.
+fn empty(conv: &Conv2d, tile: Tile, c: usize) -> [usize; 2] {
+    let ([side, _], [s, _]) = (conv.geometry.kernel, conv.geometry.stride);
+    let part = c / conv.in_channels;
+    let infinity = tile.alpha(conv) != 7;
+    [part / s, part % s].map(|first| usize::from(infinity && first + (taps(conv) - 1) * s >= side))
+}
+
+/// Multiplications for a tile and an output channel.
+pub fn multiplications(conv: &Conv2d, tile: Tile) -> usize {
+    let steps = steps(conv);
+    (0..steps.count())
+        .map(|step| {
+            let channels = steps.range(step);
+            let places = (0..tile.alpha(conv).pow(2)).filter(|&xi| !is_empty(conv, tile, xi, channels.clone()));
+            places.count() * channels.len()
+        })
+        .sum()
+}
+
+/// Whether all filters of the parted `channels` are zero in place `xi`.
+fn is_empty(conv: &Conv2d, tile: Tile, xi: usize, mut channels: Range<usize>) -> bool {
+    let alpha = tile.alpha(conv);
+    let last = [xi / alpha, xi % alpha].map(|i| i + 1 == alpha);
+    last != [false, false]
+        && channels.all(|c| {
+            let empty = empty(conv, tile, c);
+            (0..2).any(|i| last[i] && empty[i] > 0)
+        })
+}
+
+/// The kc blocks of a product: short, so that threads can share the transform of a few tiles of many channels. Parts are not
+/// mixed where each fills a block, since some may be empty.
+fn steps(conv: &Conv2d) -> Steps {
+    const MOST: usize = 128;
+    const LEAST: usize = 32;
+    match conv.in_channels >= LEAST {
+        true => Steps::at_most(conv.in_channels, MOST).times(parted(conv) / conv.in_channels),
+        false => Steps::at_most(parted(conv), MOST),
+    }
 }
 
 /// The convolution's geometry with a tap for every cell that the parted ones reach: those beyond its own are zero.
@@ -150,25 +197,37 @@ pub fn pack(cpu: &Cpu, conv: &Conv2d, weights: Weights<'_>, scale: Option<&[f32]
     if let Some(scale) = scale {
         assert_eq!(scale.len(), conv.out_channels, "one scale an output channel");
     }
-    let (alpha, taps) = (tile.alpha(conv), taps(conv));
-    let ([side, _], [s, _]) = (conv.geometry.kernel, conv.geometry.stride);
-    let steps = Steps::at_most(parted(conv), KC);
-    let (three, five) = (transform::filter::<3>(alpha), transform::filter::<5>(alpha));
-    let filters = Filters::new(cpu, conv.out_channels, steps, alpha * alpha, |rows, c, u| {
-        // Row and column of tap 0 of this part; its next are s further.
-        let (top, left) = (c / s % s, c % s);
-        let group = Group { weights, scale, rows, pitch: conv.in_channels, channel: c / (s * s), side };
-        let place = |y: usize, x: usize| [y * s + top, x * s + left];
-        match taps {
-            3 => cpu.level.dispatch(Filtered { g: &three, alpha, filters: group.filters(place), u }),
-            _ => cpu.level.dispatch(Filtered { g: &five, alpha, filters: group.filters(place), u }),
-        }
-    });
+    let filters = match taps(conv) {
+        2 => transformed::<2>(cpu, conv, weights, scale, tile),
+        3 => transformed::<3>(cpu, conv, weights, scale, tile),
+        4 => transformed::<4>(cpu, conv, weights, scale, tile),
+        _ => transformed::<5>(cpu, conv, weights, scale, tile),
+    };
     PackedWinograd { conv: *conv, tile, filters }
 }
 
-/// The most steps of a kc block: short, so that threads can share the transform of a few tiles of many channels.
-const KC: usize = 128;
+/// U of filters that have `TAPS` taps of maps parted by stride.
+fn transformed<const TAPS: usize>(
+    cpu: &Cpu,
+    conv: &Conv2d,
+    weights: Weights<'_>,
+    scale: Option<&[f32]>,
+    tile: Tile,
+) -> Filters {
+    let alpha = tile.alpha(conv);
+    let ([side, _], [s, _]) = (conv.geometry.kernel, conv.geometry.stride);
+    let g = transform::filter::<TAPS>(alpha);
+    let elements = |rows: Range<usize>, c: usize, u: &mut [_]| {
+        let (part, channel) = (c / conv.in_channels, c % conv.in_channels);
+        let group = Group { weights, scale, rows, pitch: conv.in_channels, channel, side };
+        // Tap 0 of a part stands in row part / s and column part % s of a filter; its next are s further.
+        let filters = group.filters::<TAPS>(|y, x| [y * s + part / s, x * s + part % s]);
+        cpu.level.dispatch(Filtered { g: &g, alpha, filters, u });
+    };
+    let mut filters = Filters::new(cpu, conv.out_channels, steps(conv), alpha * alpha, elements);
+    filters.leave_out(|xi, channels| is_empty(conv, tile, xi, channels));
+    filters
+}
 
 /// The window of whole tiles that covers `window`; may reach beyond the map.
 fn tiles_of(tile: Tile, window: Window) -> Window {

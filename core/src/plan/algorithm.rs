@@ -80,8 +80,10 @@ pub(crate) fn choose(model: &Model, cpu: &Cpu, algorithm: Algorithm) -> [Tiles; 
             let few = |conv: &Conv2d| conv.in_channels.min(conv.out_channels) >= 16;
             let mut together = tiles.clone();
             for (id, conv) in (0..tiles.len()).filter_map(|id| candidate(network, id).map(|conv| (id, conv))) {
+                // Few taps make large tiles of filters: F(4×4, 2×2) has eleven times those of a 3×3 of stride 2.
+                let large = winograd::bytes(&conv, Tile::F4) > 8 * 4 * conv.weights();
                 let more = more(&conv, Tile::F4);
-                if matches!(tiles[id], None | Some(Tile::F2)) && few(&conv) && more <= room {
+                if matches!(tiles[id], None | Some(Tile::F2)) && few(&conv) && !large && more <= room {
                     room -= more;
                     together[id] = Some(Tile::F4);
                 }
@@ -155,6 +157,6 @@ fn cost(conv: &Conv2d, [h, w]: [usize; 2], level: Level, tile: Tile) -> f64 {
     let rate = level.fma_rate() as f64;
     let (products, stream) = (tiles / 0.9, 0.6 * rate);
     let each = products.max(stream) + 0.25 * products.min(stream);
-    let transform = rate * [120.0, 240.0, 450.0][(alpha - 4) / 2];
-    (alpha * alpha) as f64 * ins * outs * each + transform * tiles * (1.25 * ins + outs)
+    let transform = rate * [80.0, 120.0, 170.0, 240.0, 340.0, 450.0][alpha - 3];
+    winograd::multiplications(conv, tile) as f64 * outs * each + transform * tiles * (1.25 * ins + outs)
 }

@@ -294,6 +294,12 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn permute(self, a: __m256, lanes: &[u32; 16]) -> __m256 {
+        // SAFETY: `lanes` holds the eight numbers that are loaded, and eight more; the token proves AVX2.
+        unsafe { _mm256_permutevar8x32_ps(a, _mm256_loadu_si256(lanes.as_ptr().cast())) }
+    }
+
+    #[inline(always)]
     fn interleave(self, a: __m256, b: __m256) -> (__m256, __m256) {
         registers!({
             let (low, high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));

@@ -274,6 +274,12 @@ impl Simd for Avx512 {
         })
     }
 
+    #[inline(always)]
+    fn permute(self, a: __m512, lanes: &[u32; 16]) -> __m512 {
+        // SAFETY: `lanes` holds the sixteen numbers that are loaded; the token proves AVX-512F.
+        unsafe { _mm512_permutexvar_ps(_mm512_loadu_si512(lanes.as_ptr().cast()), a) }
+    }
+
     // Indices of 16 and more name lanes of `b`.
     #[inline(always)]
     fn interleave(self, a: __m512, b: __m512) -> (__m512, __m512) {

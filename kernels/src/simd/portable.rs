@@ -234,6 +234,12 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn permute(self, a: f32x8, lanes: &[u32; 16]) -> f32x8 {
+        let a = a.as_array();
+        f32x8::new(std::array::from_fn(|l| a[lanes[l] as usize % 8]))
+    }
+
+    #[inline(always)]
     fn interleave(self, a: f32x8, b: f32x8) -> (f32x8, f32x8) {
         let (a, b) = (a.as_array(), b.as_array());
         (

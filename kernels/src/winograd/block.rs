@@ -82,12 +82,12 @@ impl<'a> Cells<'a> {
                 let cell = |i: usize, from: usize, window: usize| (to[i] + from).saturating_sub(pads[i] + window);
                 let (y, x) = (cell(0, rows.start, layout.window.y0), cell(1, columns.start, layout.window.x0));
                 let [image, channel, row] = layout.strides;
-                let planes = input::Planes { channel, line: 0, part: 0, stride: 1 };
+                let planes = input::Planes { channels: conv.in_channels, channel, line: 0, part: 0, stride: 1 };
                 Line { tiles, from: n * image + y * row + x, planes, row, rows, columns }
             }
             Self::Copy(copy) => {
                 let ([image, channel, line], stride) = (copy.strides, conv.geometry.stride[0]);
-                let planes = input::Planes { channel, line, part: copy.part, stride };
+                let planes = input::Planes { channels: conv.in_channels, channel, line, part: copy.part, stride };
                 let from = n * image + (to[0] - first[0]) * stride * line + to[1] - first[1];
                 Line { tiles, from, planes, row: stride * line, rows: 0..size[0], columns: 0..size[1] }
             }
@@ -157,8 +157,11 @@ impl Sink for Planes<'_, '_> {
 macro_rules! with_alpha {
     ($packed:expr, $f:ident($($arg:expr),*)) => {
         match ($packed.alpha(), $packed.tile) {
+            (3, _) => $f::<_, 3, 2>($($arg),*),
             (4, _) => $f::<_, 4, 2>($($arg),*),
+            (5, _) => $f::<_, 5, 4>($($arg),*),
             (6, _) => $f::<_, 6, 4>($($arg),*),
+            (7, _) => $f::<_, 7, 4>($($arg),*),
             (_, Tile::F4) => $f::<_, 8, 4>($($arg),*),
             _ => $f::<_, 8, 6>($($arg),*),
         }

@@ -27,6 +27,8 @@ pub(super) struct Filters {
     /// From place to place.
     pitch: usize,
     data: AlignedBuf,
+    /// Products, place by place, kc block by kc block: those whose filters are not all zero.
+    products: Vec<[usize; 2]>,
 }
 
 impl Filters {
@@ -43,7 +45,8 @@ impl Filters {
         // A place begins a line further in its page than the one before: all are written side by side.
         let pitch = k * count.next_multiple_of(shape.lanes) + LINE;
         let data = AlignedBuf::lasting(xis * pitch);
-        let mut filters = Self { level: cpu.level, count, xis, shape, steps, pitch, data };
+        let products = (0..xis).flat_map(|xi| (0..steps.count()).map(move |step| [xi, step])).collect();
+        let mut filters = Self { level: cpu.level, count, xis, shape, steps, pitch, data, products };
         let panels: Vec<_> = (0..filters.panels()).map(|p| (filters.range(p), filters.width(p))).collect();
         let mut rests: Vec<_> = filters.data.chunks_exact_mut(pitch).collect();
         let mut parts = Vec::with_capacity(steps.count() * panels.len());
@@ -72,6 +75,17 @@ impl Filters {
             }
         });
         filters
+    }
+
+    /// Leaves out the products of which `empty(xi, channels)` says that their filters are zero; a place must keep its first.
+    pub(super) fn leave_out(&mut self, empty: impl Fn(usize, Range<usize>) -> bool) {
+        self.products.retain(|&[xi, step]| !empty(xi, self.steps.range(step)));
+        assert_eq!(self.products.iter().filter(|[_, step]| *step == 0).count(), self.xis, "the first of each place");
+    }
+
+    /// The products to be made: place ξ and kc block of each.
+    pub(super) fn products(&self) -> &[[usize; 2]] {
+        &self.products
     }
 
     /// The level that can run them.

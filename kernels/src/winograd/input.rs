@@ -34,11 +34,14 @@ pub(super) struct Source<'a> {
     pub(super) lines: &'a [Line],
 }
 
-/// Where channels lie; parted by stride, s rows of s parts each.
+/// Where parted channels lie: part after part, s rows of s parts, all channels of each.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Planes {
+    /// Of a part.
+    pub(super) channels: usize,
+    /// From channel to channel of a part.
     pub(super) channel: usize,
-    /// From row to row, and from part to part of a row, before they are parted.
+    /// From part to part below it, and to the next beside it.
     pub(super) line: usize,
     pub(super) part: usize,
     pub(super) stride: usize,
@@ -49,13 +52,16 @@ impl Planes {
     fn at(&self, c: usize) -> usize {
         match self.stride {
             1 => c * self.channel,
-            s => c / (s * s) * self.channel + c / s % s * self.line + c % s * self.part,
+            s => {
+                let (part, c) = (c / self.channels, c % self.channels);
+                c * self.channel + part / s * self.line + part % s * self.part
+            }
         }
     }
 }
 
-/// Columns of a panel, each tile's for itself, and two vectors more.
-const WIDE: usize = 16 * MAX_ALPHA + 32;
+/// Columns of a panel, at worst of tiles that are not neighbours, and two vectors more.
+const WIDE: usize = 2 * 16 * (MAX_ALPHA - 2) + 32;
 
 /// Lines of a panel, transformed down their columns: α of them.
 #[repr(align(64))]
@@ -93,23 +99,25 @@ pub(super) fn transform_input<S: Simd, const A: usize, const N: usize>(
     let tiles = layout.range(part.panel);
     let width = tiles.len();
     let mut stretches = Vec::with_capacity(width);
-    // Where each tile begins; lanes without a tile read the last one.
-    let (mut at, mut lane, mut end) = ([0; 16], 0, 0);
+    // Where each tile begins, in tiles; behind those of a stretch is one that has its last columns. Lanes without a tile
+    // read the last one.
+    let (mut place, mut lane, mut end) = ([0; 16], 0, 0);
     let first = lines.partition_point(|line| line.tiles.end <= tiles.start);
     for line in lines[first..].iter().take_while(|line| line.tiles.start < tiles.end) {
         let from = line.tiles.start.max(tiles.start);
         let count = line.tiles.end.min(tiles.end) - from;
         let columns = count * N + A - N;
-        stretches.push(Stretch { line, skip: (from - line.tiles.start) * N, at: end, columns });
+        stretches.push(Stretch { line, skip: (from - line.tiles.start) * N, at: end * N, columns });
         for i in 0..count {
-            at[lane] = end + i * N;
+            place[lane] = (end + i) as u32;
             lane += 1;
         }
-        end += columns;
+        end += count + 1;
     }
-    let last = at[lane - 1];
-    at[lane..].fill(last);
-    let straight = stretches.len() == 1;
+    let last = place[lane - 1];
+    place[lane..].fill(last);
+    let at = place.map(|tile| tile as usize * N);
+    let (straight, close) = (stretches.len() == 1, end - 1 <= S::LANES);
 
     for (i, c) in channels.enumerate() {
         for stretch in &stretches {
@@ -117,7 +125,15 @@ pub(super) fn transform_input<S: Simd, const A: usize, const N: usize>(
         }
         for y in 0..A {
             let half = &half.0[y * WIDE..(y + 1) * WIDE];
-            let row = if straight { spaced::<S, A, N>(simd, half) } else { simd.load_columns(half, &at) };
+            let mut row = match close {
+                true => spaced::<S, A, N>(simd, half),
+                false => simd.load_columns(half, &at),
+            };
+            if close && !straight {
+                for v in &mut row[..A] {
+                    *v = simd.permute(*v, &place);
+                }
+            }
             places.store::<S, A>(simd, transform::input::<S, A>(simd, row), y * A, i * width, width);
         }
     }

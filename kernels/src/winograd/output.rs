@@ -89,35 +89,30 @@ pub(super) fn finish<S: Simd, const A: usize, const N: usize>(
             let place = |p: usize| (p - group.start) * nr * tiles.len();
             // Parts of a panel of tiles that are asked for with each panel of filters.
             let asked = widest.div_ceil(group.len());
-            for xi in 0..A * A {
-                for step in 0..steps.count() {
-                    let k = steps.range(step);
-                    // The filters and tiles of the next step, or of the next ξ, are on their way meanwhile.
-                    let (after, later) = match step + 1 < steps.count() {
-                        true => (xi, step + 1),
-                        false => ((xi + 1) % (A * A), 0),
+            for (i, &[xi, step]) in u.products().iter().enumerate() {
+                let k = steps.range(step);
+                // The filters and tiles of the next product are on their way meanwhile.
+                let [after, later] = u.products()[(i + 1) % u.products().len()];
+                let [now, soon] = [step, later].map(|s| &places[s * layout.panels()..][parts.clone()]);
+                for (n, p) in group.clone().enumerate() {
+                    let width = u.width(p);
+                    let filters = u.panel(p, xi, &k);
+                    let next = match p + 1 < group.end {
+                        true => u.panel(p + 1, xi, &k),
+                        false => u.panel(group.start, after, &steps.range(later)),
                     };
-                    let [now, soon] = [step, later].map(|s| &places[s * layout.panels()..][parts.clone()]);
-                    for (n, p) in group.clone().enumerate() {
-                        let width = u.width(p);
-                        let filters = u.panel(p, xi, &k);
-                        let next = match p + 1 < group.end {
-                            true => u.panel(p + 1, xi, &k),
-                            false => u.panel(group.start, after, &steps.range(later)),
-                        };
-                        let each = width.div_ceil(parts.len());
-                        for (i, (at, soon)) in now.iter().zip(soon).enumerate() {
-                            let a = &v[at.start + xi * at.stride..];
-                            let soon = &v[soon.start + after * soon.stride..];
-                            let ahead = [
-                                Ahead::stream(next, i * k.len() * each, each),
-                                Ahead::stream(soon, n * k.len() * asked, asked),
-                            ];
-                            let rows = at.range.len();
-                            let c = xi * stride + place(p) + (at.range.start - tiles.start) * width;
-                            let c = &mut products[c..][..rows * width];
-                            multiply(simd, [rows, k.len(), width], a, filters, c, step > 0, ahead);
-                        }
+                    let each = width.div_ceil(parts.len());
+                    for (i, (at, soon)) in now.iter().zip(soon).enumerate() {
+                        let a = &v[at.start + xi * at.stride..];
+                        let soon = &v[soon.start + after * soon.stride..];
+                        let ahead = [
+                            Ahead::stream(next, i * k.len() * each, each),
+                            Ahead::stream(soon, n * k.len() * asked, asked),
+                        ];
+                        let rows = at.range.len();
+                        let c = xi * stride + place(p) + (at.range.start - tiles.start) * width;
+                        let c = &mut products[c..][..rows * width];
+                        multiply(simd, [rows, k.len(), width], a, filters, c, step > 0, ahead);
                     }
                 }
             }

@@ -199,13 +199,16 @@ impl Pieces<'_> {
         for piece in self.pieces {
             let [height, width] = piece.size;
             let [rows, row] = frame(&packed.conv, packed.tile, piece.size).map(|n| n / stride);
+            // Parts of a channel one after the other.
+            let (channels, part) = (packed.conv.in_channels, rows * row);
+            let planes = Planes { channels, channel: stride * stride * part, line: stride * part, part, stride };
             for y in (0..height).step_by(m) {
                 let tiles = first..first + width.div_ceil(m);
                 first = tiles.end;
                 lines.push(Line {
                     tiles: tiles.clone(),
                     from: piece.from + y * row,
-                    planes: Planes { channel: rows * row, line: 0, part: 0, stride: 1 },
+                    planes,
                     row,
                     rows: 0..packed.alpha(),
                     columns: 0..row,

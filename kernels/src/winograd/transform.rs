@@ -2,7 +2,8 @@
 //!
 //! The interpolation points are 0, ±1, (±2, (±½,)) ∞ for α = m + r − 1 = 4, 6, 8 (Lavin & Gray 2016, §4; the rows for ±½ are
 //! scaled so that Aᵀ holds powers of two only). Bᵀ depends on the points alone: r = 3 with m = 6 and r = 5 with m = 4 share
-//! theirs. Arrays have eight entries; those beyond α (or m) are zero.
+//! theirs, and α = 7 has those of 8 but ∞, which no other place knows of. α = 3 and 5 have 0, 1, (−1, 2,) ∞. Arrays have
+//! eight entries; those beyond α (or m) are zero.
 
 use super::filters::GROUP;
 use crate::simd::{Simd, SimdOp};
@@ -15,6 +16,21 @@ pub(super) const MAX_ALPHA: usize = 8;
 pub(super) fn input<S: Simd, const ALPHA: usize>(s: S, d: [S::F32; 8]) -> [S::F32; 8] {
     let mut r = [s.splat(0.0); 8];
     match ALPHA {
+        3 => {
+            r[0] = s.sub(d[0], d[1]);
+            r[1] = d[1];
+            r[2] = s.sub(d[2], d[1]);
+        }
+        5 => {
+            let (two, three) = (s.splat(2.0), s.splat(3.0));
+            let (a, b) = (s.sub(d[3], d[1]), s.sub(d[2], d[0]));
+            // (x − 2)(x² − 1), x(x + 1)(x − 2), x(x − 1)(x − 2), x(x² − 1), x(x² − 1)(x − 2)
+            r[0] = s.sub(a, s.mul(two, b));
+            r[1] = s.sub(s.sub(d[3], d[2]), s.mul(two, d[1]));
+            r[2] = s.sub(s.fma(two, d[1], d[3]), s.mul(three, d[2]));
+            r[3] = a;
+            r[4] = s.sub(s.sub(d[4], d[2]), s.mul(two, a));
+        }
         4 => {
             r[0] = s.sub(d[0], d[2]);
             r[1] = s.add(d[1], d[2]);
@@ -36,7 +52,9 @@ pub(super) fn input<S: Simd, const ALPHA: usize>(s: S, d: [S::F32; 8]) -> [S::F3
         _ => {
             let five = s.splat(5.25);
             r[0] = s.fma(five, s.sub(d[4], d[2]), s.sub(d[0], d[6]));
-            r[7] = s.fma(five, s.sub(d[3], d[5]), s.sub(d[7], d[1]));
+            if ALPHA == 8 {
+                r[7] = s.fma(five, s.sub(d[3], d[5]), s.sub(d[7], d[1]));
+            }
             let m = s.splat(-4.25);
             let (even, odd) = (s.fma(m, d[4], s.add(d[2], d[6])), s.fma(m, d[3], s.add(d[1], d[5])));
             r[1] = s.add(even, odd);
@@ -62,6 +80,17 @@ pub(super) fn output<S: Simd, const ALPHA: usize, const M: usize>(s: S, y: [S::F
     let mut r = [s.splat(0.0); 8];
     let (a, b) = (s.add(y[1], y[2]), s.sub(y[1], y[2]));
     match (ALPHA, M) {
+        (3, _) => {
+            r[0] = s.add(y[0], y[1]);
+            r[1] = s.add(y[1], y[2]);
+        }
+        (5, _) => {
+            let (two, four, eight) = (s.splat(2.0), s.splat(4.0), s.splat(8.0));
+            r[0] = s.add(s.add(y[0], a), y[3]);
+            r[1] = s.fma(two, y[3], b);
+            r[2] = s.fma(four, y[3], a);
+            r[3] = s.add(s.fma(eight, y[3], b), y[4]);
+        }
         (4, _) => {
             r[0] = s.add(y[0], a);
             r[1] = s.sub(b, y[3]);
@@ -80,7 +109,8 @@ pub(super) fn output<S: Simd, const ALPHA: usize, const M: usize>(s: S, y: [S::F
             r[0] = s.fma(eight, e, s.add(s.add(y[0], a), c));
             r[1] = s.fma(four, f, s.fma(two, d, b));
             r[2] = s.fma(two, e, s.fma(four, c, a));
-            r[3] = s.add(s.fma(eight, d, b), s.add(f, y[7]));
+            let last = if ALPHA == 8 { s.add(f, y[7]) } else { f };
+            r[3] = s.add(s.fma(eight, d, b), last);
         }
         _ => {
             let (c, d) = (s.add(y[3], y[4]), s.sub(y[3], y[4]));
@@ -100,18 +130,30 @@ pub(super) fn output<S: Simd, const ALPHA: usize, const M: usize>(s: S, y: [S::F
 
 /// The rows of G for filters of `TAPS` along an axis: the powers of a point times its scale; for ∞ the last power alone.
 pub(super) fn filter<const TAPS: usize>(alpha: usize) -> [[f64; TAPS]; MAX_ALPHA] {
-    let scales: [f64; 4] = match alpha {
-        4 => [1.0, 1.0 / 2.0, 0.0, 0.0],
-        6 => [1.0 / 4.0, -1.0 / 6.0, 1.0 / 24.0, 0.0],
-        // Aᵀ has the rest of the scale of ±½: 2⁵ for m = 6, 2³ for m = 4.
-        _ => [1.0, -2.0 / 9.0, 1.0 / 90.0, f64::from(1 << (TAPS - 3)) / 45.0],
+    // ±½: Aᵀ has the rest of the scale, 2⁵ for m = 6, 2³ for m = 4.
+    let half = || f64::from(1 << (5 + TAPS - alpha)) / 45.0;
+    let finite: Vec<(f64, f64)> = match alpha {
+        3 => vec![(0.0, 1.0), (1.0, 1.0)],
+        4 => vec![(0.0, 1.0), (1.0, 0.5), (-1.0, 0.5)],
+        5 => vec![(0.0, 0.5), (1.0, -0.5), (-1.0, -1.0 / 6.0), (2.0, 1.0 / 6.0)],
+        6 => vec![(0.0, 0.25), (1.0, -1.0 / 6.0), (-1.0, -1.0 / 6.0), (2.0, 1.0 / 24.0), (-2.0, 1.0 / 24.0)],
+        _ => vec![
+            (0.0, 1.0),
+            (1.0, -2.0 / 9.0),
+            (-1.0, -2.0 / 9.0),
+            (2.0, 1.0 / 90.0),
+            (-2.0, 1.0 / 90.0),
+            (0.5, half()),
+            (-0.5, half()),
+        ],
     };
     let mut g = [[0.0; TAPS]; MAX_ALPHA];
-    for (i, row) in g.iter_mut().enumerate().take(alpha - 1) {
-        let (point, scale) = ([0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5][i], scales[i.div_ceil(2)]);
-        *row = std::array::from_fn(|tap| scale * f64::powi(point, tap as i32));
+    for (row, (point, scale)) in g.iter_mut().zip(&finite) {
+        *row = std::array::from_fn(|tap| scale * f64::powi(*point, tap as i32));
     }
-    g[alpha - 1][TAPS - 1] = 1.0;
+    if finite.len() < alpha {
+        g[alpha - 1][TAPS - 1] = 1.0;
+    }
     g
 }
 
