@@ -20,6 +20,9 @@ use crate::Cpu;
 use crate::aligned::AlignedBuf;
 use crate::simd::{Level, Simd};
 
+/// Floats behind the last panel: the rows of any step can be read as a whole vector.
+const SLACK: usize = 16;
+
 /// The left operand, packed for one level.
 pub struct PackedA {
     level: Level,
@@ -33,7 +36,7 @@ pub struct PackedA {
 impl PackedA {
     /// Packs the `rows × k` matrix whose element (i, k) is `element(i, k)`.
     pub fn new(cpu: &Cpu, rows: usize, k: usize, element: impl Fn(usize, usize) -> f32 + Send + Sync) -> Self {
-        Self::fill(cpu, rows, k, AlignedBuf::zeroed(rows * k), element)
+        Self::fill(cpu, rows, k, AlignedBuf::zeroed(rows * k + SLACK), element)
     }
 
     /// The same for weights that are kept.
@@ -43,7 +46,7 @@ impl PackedA {
         k: usize,
         element: impl Fn(usize, usize) -> f32 + Send + Sync,
     ) -> Self {
-        Self::fill(cpu, rows, k, AlignedBuf::lasting(rows * k), element)
+        Self::fill(cpu, rows, k, AlignedBuf::lasting(rows * k + SLACK), element)
     }
 
     fn fill(
@@ -152,7 +155,7 @@ impl PackedB {
         element: impl Fn(usize, usize) -> f32 + Send + Sync,
     ) -> Self {
         let shape = Shape::at(cpu.level);
-        let steps = Steps::new(k, shape);
+        let steps = Steps::long(k, shape);
         let data = AlignedBuf::lasting(k * columns.next_multiple_of(shape.lanes));
         let mut packed = Self { level: cpu.level, columns, steps, shape, data };
         let parts: Vec<_> = (0..steps.count())

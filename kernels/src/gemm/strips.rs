@@ -7,7 +7,8 @@
 //!       micro-kernel          C tile below C tile, mr × nr each, in registers; the next one is asked for meanwhile
 //! ```
 //! Nothing is done between tiles that a kernel cannot do itself. That counts where sums are short; and where they are long,
-//! B is read once for each slab, which costs no more than to pack it.
+//! B is read once for each slab, which costs no more than to pack it. The last columns, too few for a vector, are the rows of
+//! tiles whose columns are rows of A: a panel of A is as good a panel of B.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -15,7 +16,7 @@ use std::ops::Range;
 use super::ahead::Ahead;
 use super::micro::{Carry, MAX_MR, MAX_NR, Shape, WIDE};
 use super::pack::{Columns, Straight};
-use super::tiles::{Operands, Place, Spill};
+use super::tiles::{Operands, Place, Spill, multiply_strided};
 use super::{Packed, PackedA, Product, Task, share};
 use crate::aligned::{AlignedBuf, LINE};
 use crate::caches::Caches;
@@ -67,7 +68,9 @@ impl<B: Columns> Task<'_, PackedA, B> {
         let k = a.steps().range(0);
         let mut buffer = AlignedBuf::reused(PANEL.take(), k.len() * nr + S::LANES);
         let mut spill: Spill = [0.0; MAX_MR * MAX_NR + MAX_NR];
-        let columns = self.block.columns();
+        let all = self.block.columns();
+        let few = few::<S>(&all, k.len());
+        let columns = all.start..few.start;
         let panel = |start: usize| start..columns.end.min(start + nr);
         let slabs = self.slabs::<S>();
         for slab in 0..slabs {
@@ -89,6 +92,9 @@ impl<B: Columns> Task<'_, PackedA, B> {
                     let ahead = [line, weights.unwrap_or(next)];
                     self.strip(simd, strip, &operand, &place, soon, &ahead, &mut spill);
                 }
+            }
+            if !few.is_empty() {
+                self.narrow(simd, &strips, few.clone(), &mut buffer, &mut spill);
             }
         }
         PANEL.set(Some(buffer));
@@ -148,6 +154,27 @@ impl<B: Columns> Task<'_, PackedA, B> {
         }
     }
 
+    /// The rows of `strips` over columns `j`, less than a vector: transposed, so that rows fill the vectors.
+    #[inline(always)]
+    fn narrow<S: Simd>(&mut self, simd: S, strips: &[Strip], j: Range<usize>, buffer: &mut [f32], tile: &mut Spill) {
+        let Product { a, b } = self.product;
+        let (k, width) = (a.steps().range(0), j.len());
+        // Packed as whole vectors, then without what fills them up.
+        b.pack(simd, k.clone(), j.clone(), S::LANES, &mut buffer[..(k.len() + 1) * S::LANES]);
+        for step in 1..k.len() {
+            buffer.copy_within(step * S::LANES..step * S::LANES + width, step * width);
+        }
+        for Strip { panels, height, rows } in strips {
+            for (i, p) in panels.clone().enumerate() {
+                let rows = rows.start + i * height..rows.start + (i + 1) * height;
+                self.block.prefetch(simd, &j, &rows);
+                let panel = Straight { data: a.panels_from(&k, p), step: *height };
+                multiply_strided(simd, [width, k.len(), S::LANES], buffer, &panel, tile);
+                self.block.store_transposed(simd, &j, &rows, &tile[..], S::LANES, self.epilogue);
+            }
+        }
+    }
+
     /// The task's `panels`, in strips of equal height.
     fn heights(&self, panels: Range<usize>) -> Vec<Strip> {
         let mut strips: Vec<Strip> = Vec::with_capacity(2);
@@ -161,6 +188,19 @@ impl<B: Columns> Task<'_, PackedA, B> {
         }
         strips
     }
+}
+
+/// Of `columns`, those after the last whole vector, where they are so few that it pays to make them rows of tiles.
+#[inline(always)]
+fn few<S: Simd>(columns: &Range<usize>, k: usize) -> Range<usize> {
+    /// Steps that a transposed store takes.
+    const STORE: usize = 150;
+    /// Sums that keep the multiply-adds busy.
+    const BUSY: usize = 4;
+    let rest = columns.len() % S::LANES;
+    let saved = (const { Shape::of::<S>().mr }).saturating_sub(rest.max(BUSY)) * k;
+    let rest = if saved > STORE { rest } else { 0 };
+    columns.end - rest..columns.end
 }
 
 /// Whether `k` rows push each other out of the first cache, and are so few that they are quickly packed.

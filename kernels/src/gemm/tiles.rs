@@ -14,6 +14,7 @@ use std::ops::Range;
 use super::MatrixMut;
 use super::ahead::Ahead;
 use super::micro::{Carry, MAX_MR, MAX_NR, Table, Tile, WIDE};
+use super::pack::Straight;
 use crate::simd::Simd;
 use crate::view::MapsMut;
 
@@ -171,11 +172,30 @@ pub(crate) fn multiply<S: Simd>(
     add: bool,
     ahead: [Ahead; 2],
 ) {
+    multiply_ahead(simd, [rows, k, width], a, &Straight { data: b, step: width }, c, add, ahead);
+}
+
+/// c = a·b for one tile, of a B panel whose steps begin at any distance.
+#[inline(always)]
+pub(super) fn multiply_strided<S: Simd>(simd: S, size: [usize; 3], a: &[f32], b: &Straight<'_>, c: &mut [f32]) {
+    multiply_ahead(simd, size, a, b, c, false, [Ahead::nothing(); 2]);
+}
+
+#[inline(always)]
+fn multiply_ahead<S: Simd>(
+    simd: S,
+    [rows, k, width]: [usize; 3],
+    a: &[f32],
+    b: &Straight<'_>,
+    c: &mut [f32],
+    add: bool,
+    ahead: [Ahead; 2],
+) {
     assert!(a.len() >= k * rows, "the A panel has {} floats of {}", a.len(), k * rows);
-    assert!(b.len() >= k * width, "the B panel has {} floats of {}", b.len(), k * width);
+    assert!(b.reaches(k, width), "the B panel has {} floats, its steps are {} apart", b.data.len(), b.step);
     assert!(c.len() >= rows * width, "the tile has {} floats of {}", c.len(), rows * width);
     let kernel = Table::<S>::KERNELS[rows - 1][width / S::LANES - 1];
-    let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
+    let (a, c) = (a.as_ptr(), c.as_mut_ptr());
     // SAFETY: operands and tile are as long as `Tile` asks (above); `c` is borrowed uniquely.
     unsafe {
         kernel(
@@ -183,8 +203,8 @@ pub(crate) fn multiply<S: Simd>(
             &Tile {
                 k,
                 a,
-                b,
-                b_step: width,
+                b: b.data.as_ptr(),
+                b_step: b.step,
                 c,
                 stride: width,
                 soon: c,
