@@ -10,8 +10,9 @@
 //! the price of the transforms and of rounding that depends on the place in a tile. Tiles are counted from the corner of the
 //! full map, so any window gives the same bits as the full map, so long as the input holds all that its tiles read.
 //!
-//! A convolution of stride 2 is one of stride 1 by filters half as large over maps parted by stride, four for one: 5×5 becomes
-//! 3×3, with 9 multiplications instead of 25 where m = 4, and 11×11 of stride 4 as well, with 36 instead of 121.
+//! A convolution of stride 2 is one of stride 1 by filters half as large over maps parted by stride, four for one: 3×3 becomes
+//! 2×2, with 5.1 multiplications instead of 9 where m = 4, 5×5 becomes 3×3, with 7.6 instead of 25, and 11×11 of stride 4 as
+//! well, with 36 instead of 121. Parts that have a tap less than others have nothing at ∞, and no product there.
 //!
 //! Few tiles are transformed by all threads together, who then share the filters; many are cut into blocks that one
 //! thread each takes all the way, out of its L2.

@@ -210,6 +210,10 @@ fn layers_of_real_networks() {
         (conv(48, 64, 1, Geometry::square(3, 1, 1)), 1, [13, 13]),
         (conv(24, 24, 24, Geometry::square(3, 1, 1)), 2, [14, 14]),
         (conv(32, 32, 2, Geometry::square(5, 1, 2)), 1, [13, 13]),
+        // The last cells do not fill a vector.
+        (conv(90, 30, 1, Geometry::square(1, 1, 0)), 1, [13, 13]),
+        (conv(200, 45, 1, Geometry::square(1, 1, 0)), 3, [7, 7]),
+        (conv(100, 29, 1, Geometry::square(1, 2, 0)), 2, [27, 28]),
         // Few taps, rows that fill their vectors: straight from the rows.
         (conv(3, 33, 1, Geometry::square(3, 1, 1)), 2, [9, 63]),
         (conv(3, 14, 1, Geometry::square(3, 2, 0)), 1, [29, 133]),

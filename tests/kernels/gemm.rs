@@ -17,7 +17,7 @@ fn shapes_around_the_tiles() {
         let cpu = Cpu { level, threads: Threads::new(2) };
         for m in [1, 2, 3, 5, 6, 7, 13, 14, 15, 28, 29] {
             for n in [1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 65, 169] {
-                for k in [1, 2, 9, 27] {
+                for k in [1, 2, 9, 27, 90] {
                     let (a, b) = (numbers(1, m * k), numbers(2, k * n));
                     let want = reference::convolution::gemm(&a, &b, [m, k, n]);
                     assert_close(&format!("{level} {m}×{k}×{n}"), &product(&cpu, &a, &b, [m, k, n]), &want, k);

@@ -15,7 +15,8 @@ struct Case {
 }
 
 /// Kernels and strides that some tile runs.
-const KINDS: [(usize, usize); 7] = [(3, 1), (5, 1), (5, 2), (6, 2), (7, 2), (9, 3), (11, 4)];
+const KINDS: [(usize, usize); 11] =
+    [(3, 1), (5, 1), (5, 2), (6, 2), (7, 2), (9, 3), (11, 4), (2, 1), (3, 2), (4, 1), (4, 2)];
 
 fn conv(ins: usize, outs: usize, (kernel, stride): (usize, usize), pads: [usize; 4]) -> Conv2d {
     let geometry = Geometry { kernel: [kernel; 2], stride: [stride; 2], dilation: [1; 2], pads };
@@ -115,8 +116,9 @@ proptest! {
 #[test]
 fn blocks_and_shares() {
     let sizes = [(16, 33, 1, [131, 97]), (300, 70, 1, [7, 9]), (140, 20, 9, [14, 14])];
-    for ((ins, outs, batch, size), kernel) in
-        sizes.into_iter().flat_map(|size| [KINDS[0], KINDS[1], KINDS[2], KINDS[6]].map(|kernel| (size, kernel)))
+    for ((ins, outs, batch, size), kernel) in sizes
+        .into_iter()
+        .flat_map(|size| [KINDS[0], KINDS[1], KINDS[2], KINDS[6], KINDS[8]].map(|kernel| (size, kernel)))
     {
         let size = size.map(|n| n.max(kernel.0));
         let case = Case { conv: conv(ins, outs, kernel, [1; 4]), batch, size };
@@ -169,7 +171,8 @@ fn check_pieces(
     let what = format!("{level} {tile:?} {kernel}×{kernel} by {stride}, {ins} → {outs}, pieces {windows:?}");
     let (pad, out) = (kernel / 2, [23, 19]);
     let size = out.map(|n| (n - 1) * stride + 1);
-    let case = Case { conv: conv(ins, outs, (kernel, stride), [pad; 4]), batch: 1, size };
+    let pads = [pad, pad, kernel - 1 - pad, kernel - 1 - pad];
+    let case = Case { conv: conv(ins, outs, (kernel, stride), pads), batch: 1, size };
     assert_eq!(case.out(), out);
     let cpu = Cpu { level, threads: Threads::new(2) };
     let w = numbers(1, case.conv.weights());
