@@ -22,24 +22,25 @@ mod filters;
 mod input;
 mod layout;
 mod output;
+mod parts;
 mod pieces;
 mod transform;
 
 use std::cell::Cell;
-use std::ops::Range;
 
 use crate::Cpu;
 use crate::aligned::AlignedBuf;
 use crate::caches::Caches;
 use crate::conv2d::{Activation, Conv2d};
-use crate::gemm::{Shape, Steps};
+use crate::gemm::Shape;
 use crate::geometry::{Geometry, Window};
 use crate::view::{Maps, MapsMut, PlaneMut, Weights};
 use block::{Block, Cells, Input, Output, Whole, Work};
-use filters::{Filters, Group};
+use filters::Filters;
 use output::Finish;
+pub use parts::multiplications;
+use parts::{parted, taps, transformed};
 pub use pieces::{Piece, SLACK, frame, winograd_pieces};
-use transform::Filtered;
 
 /// Which F(m×m, r×r); see [`can`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -121,59 +122,6 @@ pub fn can(conv: &Conv2d, tile: Tile) -> bool {
     square && fits && dilation == [1, 1] && conv.groups == 1
 }
 
-/// Taps along an axis, of maps parted by stride.
-const fn taps(conv: &Conv2d) -> usize {
-    conv.geometry.kernel[0].div_ceil(conv.geometry.stride[0])
-}
-
-/// Input channels, of maps parted by stride: s² for each, part after part.
-const fn parted(conv: &Conv2d) -> usize {
-    conv.in_channels * conv.geometry.stride[0] * conv.geometry.stride[0]
-}
-
-/// Rows and columns of α along which filters of parted channel `c` are zero: that of ∞, which sees the last tap alone, for
-/// parts that have one tap less.
-fn empty(conv: &Conv2d, tile: Tile, c: usize) -> [usize; 2] {
-    let ([side, _], [s, _]) = (conv.geometry.kernel, conv.geometry.stride);
-    let part = c / conv.in_channels;
-    let infinity = tile.alpha(conv) != 7;
-    [part / s, part % s].map(|first| usize::from(infinity && first + (taps(conv) - 1) * s >= side))
-}
-
-/// Multiplications for a tile and an output channel.
-pub fn multiplications(conv: &Conv2d, tile: Tile) -> usize {
-    let steps = steps(conv);
-    (0..steps.count())
-        .map(|step| {
-            let channels = steps.range(step);
-            let places = (0..tile.alpha(conv).pow(2)).filter(|&xi| !is_empty(conv, tile, xi, channels.clone()));
-            places.count() * channels.len()
-        })
-        .sum()
-}
-
-/// Whether all filters of the parted `channels` are zero in place `xi`.
-fn is_empty(conv: &Conv2d, tile: Tile, xi: usize, mut channels: Range<usize>) -> bool {
-    let alpha = tile.alpha(conv);
-    let last = [xi / alpha, xi % alpha].map(|i| i + 1 == alpha);
-    last != [false, false]
-        && channels.all(|c| {
-            let empty = empty(conv, tile, c);
-            (0..2).any(|i| last[i] && empty[i] > 0)
-        })
-}
-
-/// The kc blocks of a product: short, so that threads can share the transform of a few tiles of many channels. Parts are not
-/// mixed where each fills a block, since some may be empty.
-fn steps(conv: &Conv2d) -> Steps {
-    const MOST: usize = 128;
-    const LEAST: usize = 32;
-    match conv.in_channels >= LEAST {
-        true => Steps::at_most(conv.in_channels, MOST).times(parted(conv) / conv.in_channels),
-        false => Steps::at_most(parted(conv), MOST),
-    }
-}
-
 /// The convolution's geometry with a tap for every cell that the parted ones reach: those beyond its own are zero.
 fn reach(conv: &Conv2d) -> Geometry {
     let kernel = conv.geometry.kernel.map(|_| taps(conv) * conv.geometry.stride[0]);
@@ -205,29 +153,6 @@ pub fn pack(cpu: &Cpu, conv: &Conv2d, weights: Weights<'_>, scale: Option<&[f32]
         _ => transformed::<5>(cpu, conv, weights, scale, tile),
     };
     PackedWinograd { conv: *conv, tile, filters }
-}
-
-/// U of filters that have `TAPS` taps of maps parted by stride.
-fn transformed<const TAPS: usize>(
-    cpu: &Cpu,
-    conv: &Conv2d,
-    weights: Weights<'_>,
-    scale: Option<&[f32]>,
-    tile: Tile,
-) -> Filters {
-    let alpha = tile.alpha(conv);
-    let ([side, _], [s, _]) = (conv.geometry.kernel, conv.geometry.stride);
-    let g = transform::filter::<TAPS>(alpha);
-    let elements = |rows: Range<usize>, c: usize, u: &mut [_]| {
-        let (part, channel) = (c / conv.in_channels, c % conv.in_channels);
-        let group = Group { weights, scale, rows, pitch: conv.in_channels, channel, side };
-        // Tap 0 of a part stands in row part / s and column part % s of a filter; its next are s further.
-        let filters = group.filters::<TAPS>(|y, x| [y * s + part / s, x * s + part % s]);
-        cpu.level.dispatch(Filtered { g: &g, alpha, filters, u });
-    };
-    let mut filters = Filters::new(cpu, conv.out_channels, steps(conv), alpha * alpha, elements);
-    filters.leave_out(|xi, channels| is_empty(conv, tile, xi, channels));
-    filters
 }
 
 /// The window of whole tiles that covers `window`; may reach beyond the map.
