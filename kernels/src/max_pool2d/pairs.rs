@@ -137,7 +137,12 @@ impl<'a, const ROWS: usize> Rows<'a, ROWS> {
             }
             let mut best = (simd.max(odd.0, even.0), even.1);
             if TAPS == 3 {
-                pair = self.pair::<S, SWITCHES>(simd, 2 * (at + S::LANES), &mut special);
+                let next = 2 * (at + S::LANES);
+                // Behind the last columns there is nothing to look for.
+                pair = match self.rows.iter().any(|row| row.len() > next) {
+                    true => self.pair::<S, SWITCHES>(simd, next, &mut special),
+                    false => [(simd.splat(BEYOND), simd.splat(0.0)); 2],
+                };
                 let mut third = (simd.shift_in(even.0, pair[0].0), even.1);
                 best.0 = simd.max(third.0, best.0);
                 if SWITCHES {
@@ -179,8 +184,6 @@ impl<'a, const ROWS: usize> Rows<'a, ROWS> {
             let vectors = match row.len() {
                 len if len >= 2 * S::LANES => [simd.load(row), simd.load(&row[S::LANES..])],
                 len if len > S::LANES => [simd.load(row), simd.load_partial(&row[S::LANES..], BEYOND)],
-                // A masked load of nothing is slow where there is nothing to load.
-                0 => [simd.splat(BEYOND); 2],
                 _ => [simd.load_partial(row, BEYOND), simd.splat(BEYOND)],
             };
             for half in 0..2 {
