@@ -158,5 +158,7 @@ fn cost(conv: &Conv2d, [h, w]: [usize; 2], level: Level, tile: Tile) -> f64 {
     let (products, stream) = (tiles / 0.9, 0.6 * rate);
     let each = products.max(stream) + 0.25 * products.min(stream);
     let transform = rate * [80.0, 120.0, 170.0, 240.0, 340.0, 450.0][alpha - 3];
-    winograd::multiplications(conv, tile) as f64 * outs * each + transform * tiles * (1.25 * ins + outs)
+    // What is parted is copied first, and its tiles lie beyond L2.
+    let input = if conv.geometry.stride == [1, 1] { 1.25 } else { 6.0 };
+    winograd::multiplications(conv, tile) as f64 * outs * each + transform * tiles * (input * ins + outs)
 }
