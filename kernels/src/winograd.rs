@@ -310,7 +310,7 @@ struct Cut {
 impl Cut {
     fn new(cpu: &Cpu, conv: &Conv2d, tile: Tile, batch: usize, [rows, columns]: [usize; 2]) -> Self {
         let caches = Caches::get();
-        let a_tile = tile.alpha(conv) * tile.alpha(conv) * parted(conv) * size_of::<f32>();
+        let a_tile = tile.alpha(conv) * tile.alpha(conv) * parted(conv).max(1) * size_of::<f32>();
         let together = 2 * caches.share / a_tile;
         let picture = rows * columns;
         // U is read once a block.

@@ -131,6 +131,21 @@ fn blocks_and_shares() {
 }
 
 #[test]
+fn empty_sums_are_the_bias() {
+    for (level, kernel) in Level::available().into_iter().flat_map(|level| KINDS.map(|kernel| (level, kernel))) {
+        let case = Case { conv: conv(0, 3, kernel, [1; 4]), batch: 1, size: [15, 13] };
+        let full = Window::full(case.out());
+        for tile in winograd::tiles(&case.conv) {
+            let cpu = Cpu::single(level);
+            let packed = winograd::pack(&cpu, &case.conv, Weights::new(&[], Dtype::F32), None, tile);
+            let y = run(&cpu, &packed, &case, &[1.0, -2.0, 3.0], false, Maps::new(&[], 1, 0, case.size), full);
+            let want = [1.0, -2.0, 3.0].map(|b| vec![b; full.area()]).concat();
+            assert_bits(&format!("{level} {tile:?} {kernel:?}"), &y, &want);
+        }
+    }
+}
+
+#[test]
 fn scales_fold_into_the_filters() {
     let case = Case { conv: conv(3, 5, (3, 1), [1; 4]), batch: 1, size: [9, 9] };
     let (w, x) = (numbers(6, case.conv.weights()), numbers(7, 3 * 81));

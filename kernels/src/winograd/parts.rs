@@ -46,11 +46,12 @@ pub fn multiplications(conv: &Conv2d, tile: Tile) -> usize {
         .sum()
 }
 
-/// Whether all filters of the parted `channels` are zero in place `xi`.
+/// Whether all filters of the parted `channels` are zero in place `xi`; an empty sum is not, for it is stored too.
 fn is_empty(conv: &Conv2d, tile: Tile, xi: usize, mut channels: Range<usize>) -> bool {
     let alpha = tile.alpha(conv);
     let last = [xi / alpha, xi % alpha].map(|i| i + 1 == alpha);
     last != [false, false]
+        && !channels.is_empty()
         && channels.all(|c| {
             let empty = empty(conv, tile, c);
             (0..2).any(|i| last[i] && empty[i] > 0)
