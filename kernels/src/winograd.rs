@@ -1,4 +1,4 @@
-//! Convolution of 3×3 or 5×5 by Winograd's minimal filtering F(m×m, r×r): out = Aᵀ[ (G g Gᵀ) ⊙ (Bᵀ d B) ]A (Lavin & Gray 2016).
+//! Convolution of 2×2 to 5×5 by Winograd's minimal filtering F(m×m, r×r): out = Aᵀ[ (G g Gᵀ) ⊙ (Bᵀ d B) ]A (Lavin & Gray 2016).
 //!
 //! ```text
 //! tiles of m × m outputs, each from α × α inputs, α = m + r − 1
@@ -39,7 +39,7 @@ use block::{Block, Cells, Input, Output, Whole, Work};
 use filters::Filters;
 use output::Finish;
 pub use parts::multiplications;
-use parts::{parted, taps, transformed};
+use parts::{parted, taps, tile_bytes, transformed};
 pub use pieces::{Piece, SLACK, frame, winograd_pieces};
 
 /// Which F(m×m, r×r); see [`can`].
@@ -310,7 +310,7 @@ struct Cut {
 impl Cut {
     fn new(cpu: &Cpu, conv: &Conv2d, tile: Tile, batch: usize, [rows, columns]: [usize; 2]) -> Self {
         let caches = Caches::get();
-        let a_tile = tile.alpha(conv) * tile.alpha(conv) * parted(conv).max(1) * size_of::<f32>();
+        let a_tile = tile_bytes(conv, tile);
         let together = 2 * caches.share / a_tile;
         let picture = rows * columns;
         // U is read once a block.

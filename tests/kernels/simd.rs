@@ -164,6 +164,12 @@ impl SimdOp for Memory {
         let mut moved = vec![0.0; lanes];
         simd.store(simd.shift_in(simd.load(&x), simd.load(&x[lanes..])), &mut moved);
         assert_eq!(moved, x[1..=lanes]);
+        let mut turned = [u32::MAX; 16];
+        for (l, lane) in turned.iter_mut().enumerate().take(lanes) {
+            *lane = (3 * l + 1) as u32 % lanes as u32;
+        }
+        simd.store(simd.permute(simd.load(&x), &turned), &mut moved);
+        assert_eq!(moved, turned[..lanes].iter().map(|&lane| x[lane as usize]).collect::<Vec<_>>());
         let (low, high) = simd.interleave(even, odd);
         let mut both = vec![0.0; 2 * lanes];
         simd.store(low, &mut both);

@@ -15,7 +15,7 @@ use std::cell::Cell;
 
 use super::ahead::Ahead;
 use super::micro::Shape;
-use super::pack::{Cells, TILES};
+use super::pack::{Cells, Straight, TILES};
 use super::tiles::{Output, multiply};
 use super::{Epilogue, Packed, PackedB, Product, Task, share, sizes, tasks};
 use crate::Cpu;
@@ -141,6 +141,7 @@ impl<B: Cells> SimdOp for Task<'_, PackedB, B> {
                         if last && far {
                             self.block.prefetch(simd, &j, &rows);
                         }
+                        let b = &Straight { data: b, step: width };
                         multiply(simd, [j.len(), k.len(), width], &a[i * stride..], b, sums, step > 0, ahead);
                         if last {
                             self.block.store_transposed(simd, &j, &rows, sums, width, self.epilogue);

@@ -16,7 +16,7 @@ use std::ops::Range;
 use super::ahead::Ahead;
 use super::micro::{Carry, MAX_MR, MAX_NR, Shape, WIDE};
 use super::pack::{Columns, Straight};
-use super::tiles::{Operands, Place, Spill, multiply_strided};
+use super::tiles::{Operands, Place, Spill, multiply};
 use super::{Packed, PackedA, Product, Task, share};
 use crate::aligned::{AlignedBuf, LINE};
 use crate::caches::Caches;
@@ -169,7 +169,8 @@ impl<B: Columns> Task<'_, PackedA, B> {
                 let rows = rows.start + i * height..rows.start + (i + 1) * height;
                 self.block.prefetch(simd, &j, &rows);
                 let panel = Straight { data: a.panels_from(&k, p), step: *height };
-                multiply_strided(simd, [width, k.len(), S::LANES], buffer, &panel, tile);
+                let nothing = [Ahead::nothing(); 2];
+                multiply(simd, [width, k.len(), S::LANES], buffer, &panel, &mut tile[..], false, nothing);
                 self.block.store_transposed(simd, &j, &rows, &tile[..], S::LANES, self.epilogue);
             }
         }

@@ -167,25 +167,6 @@ pub(crate) fn multiply<S: Simd>(
     simd: S,
     [rows, k, width]: [usize; 3],
     a: &[f32],
-    b: &[f32],
-    c: &mut [f32],
-    add: bool,
-    ahead: [Ahead; 2],
-) {
-    multiply_ahead(simd, [rows, k, width], a, &Straight { data: b, step: width }, c, add, ahead);
-}
-
-/// c = a·b for one tile, of a B panel whose steps begin at any distance.
-#[inline(always)]
-pub(super) fn multiply_strided<S: Simd>(simd: S, size: [usize; 3], a: &[f32], b: &Straight<'_>, c: &mut [f32]) {
-    multiply_ahead(simd, size, a, b, c, false, [Ahead::nothing(); 2]);
-}
-
-#[inline(always)]
-fn multiply_ahead<S: Simd>(
-    simd: S,
-    [rows, k, width]: [usize; 3],
-    a: &[f32],
     b: &Straight<'_>,
     c: &mut [f32],
     add: bool,

@@ -12,7 +12,7 @@ use std::cell::Cell;
 use super::Linear;
 use crate::Cpu;
 use crate::aligned::AlignedBuf;
-use crate::gemm::{Ahead, MAX_PANEL_HEIGHT, MAX_PANEL_WIDTH, Packed, PackedA, Shape, multiply};
+use crate::gemm::{Ahead, MAX_PANEL_HEIGHT, MAX_PANEL_WIDTH, Packed, PackedA, Shape, Straight, multiply};
 use crate::simd::{Simd, SimdOp};
 use crate::view::{Dtype, Weights};
 
@@ -126,6 +126,7 @@ impl SimdOp for Block<'_> {
                 for p in 0..by.panels() {
                     let (rows, a) = (by.panel_rows(p), by.panel(&k, p));
                     let ahead = [Ahead::panels(a, rows.len()), Ahead::nothing()];
+                    let b = &Straight { data: b, step: width };
                     multiply(simd, [rows.len(), k.len(), width], a, b, &mut tile, false, ahead);
                     for (&v, tile) in vectors[rows].iter().zip(tile.chunks_exact(width)) {
                         let sums = &mut self.sums[v * nr..][..width];

@@ -38,6 +38,7 @@ impl Filters {
         count: usize,
         steps: Steps,
         xis: usize,
+        products: Vec<[usize; 2]>,
         elements: impl Fn(Range<usize>, usize, &mut [[f32; GROUP]]) + Send + Sync,
     ) -> Self {
         let shape = Shape::at(cpu.level);
@@ -45,7 +46,7 @@ impl Filters {
         // A place begins a line further in its page than the one before: all are written side by side.
         let pitch = k * count.next_multiple_of(shape.lanes) + LINE;
         let data = AlignedBuf::lasting(xis * pitch);
-        let products = (0..xis).flat_map(|xi| (0..steps.count()).map(move |step| [xi, step])).collect();
+        assert_eq!(products.iter().filter(|[_, step]| *step == 0).count(), xis, "the first product of each place");
         let mut filters = Self { level: cpu.level, count, xis, shape, steps, pitch, data, products };
         let panels: Vec<_> = (0..filters.panels()).map(|p| (filters.range(p), filters.width(p))).collect();
         let mut rests: Vec<_> = filters.data.chunks_exact_mut(pitch).collect();
@@ -75,12 +76,6 @@ impl Filters {
             }
         });
         filters
-    }
-
-    /// Leaves out the products of which `empty(xi, channels)` says that their filters are zero; a place must keep its first.
-    pub(super) fn leave_out(&mut self, empty: impl Fn(usize, Range<usize>) -> bool) {
-        self.products.retain(|&[xi, step]| !empty(xi, self.steps.range(step)));
-        assert_eq!(self.products.iter().filter(|[_, step]| *step == 0).count(), self.xis, "the first of each place");
     }
 
     /// The products to be made: place ξ and kc block of each.

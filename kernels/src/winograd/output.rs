@@ -14,7 +14,7 @@ use super::transform::{self, MAX_ALPHA};
 use crate::aligned::AlignedBuf;
 use crate::caches::Caches;
 use crate::conv2d::Activation;
-use crate::gemm::{Ahead, Shape, multiply};
+use crate::gemm::{Ahead, Shape, Straight, multiply};
 use crate::simd::Simd;
 
 thread_local! {
@@ -112,7 +112,8 @@ pub(super) fn finish<S: Simd, const A: usize, const N: usize>(
                         let rows = at.range.len();
                         let c = xi * stride + place(p) + (at.range.start - tiles.start) * width;
                         let c = &mut products[c..][..rows * width];
-                        multiply(simd, [rows, k.len(), width], a, filters, c, step > 0, ahead);
+                        let b = &Straight { data: filters, step: width };
+                        multiply(simd, [rows, k.len(), width], a, b, c, step > 0, ahead);
                     }
                 }
             }

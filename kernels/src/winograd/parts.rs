@@ -25,37 +25,34 @@ pub(super) const fn parted(conv: &Conv2d) -> usize {
     conv.in_channels * conv.geometry.stride[0] * conv.geometry.stride[0]
 }
 
-/// Rows and columns of α along which filters of parted channel `c` are zero: that of ∞, which sees the last tap alone, for
-/// parts that have one tap less.
-fn empty(conv: &Conv2d, tile: Tile, c: usize) -> [usize; 2] {
-    let ([side, _], [s, _]) = (conv.geometry.kernel, conv.geometry.stride);
-    let part = c / conv.in_channels;
-    let infinity = tile.alpha(conv) != 7;
-    [part / s, part % s].map(|first| usize::from(infinity && first + (taps(conv) - 1) * s >= side))
+/// Memory that V of a tile takes; of no channels as much as of one.
+pub(super) fn tile_bytes(conv: &Conv2d, tile: Tile) -> usize {
+    tile.alpha(conv).pow(2) * parted(conv).max(1) * size_of::<f32>()
 }
 
 /// Multiplications for a tile and an output channel.
 pub fn multiplications(conv: &Conv2d, tile: Tile) -> usize {
     let steps = steps(conv);
-    (0..steps.count())
-        .map(|step| {
-            let channels = steps.range(step);
-            let places = (0..tile.alpha(conv).pow(2)).filter(|&xi| !is_empty(conv, tile, xi, channels.clone()));
-            places.count() * channels.len()
-        })
-        .sum()
+    products(conv, tile).iter().map(|&[_, step]| steps.range(step).len()).sum()
 }
 
-/// Whether all filters of the parted `channels` are zero in place `xi`; an empty sum is not, for it is stored too.
-fn is_empty(conv: &Conv2d, tile: Tile, xi: usize, mut channels: Range<usize>) -> bool {
-    let alpha = tile.alpha(conv);
-    let last = [xi / alpha, xi % alpha].map(|i| i + 1 == alpha);
-    last != [false, false]
-        && !channels.is_empty()
-        && channels.all(|c| {
-            let empty = empty(conv, tile, c);
-            (0..2).any(|i| last[i] && empty[i] > 0)
-        })
+/// The products to be made, place ξ and kc block of each: those whose filters are not all zero. Empty sums are among them,
+/// for they are stored too.
+fn products(conv: &Conv2d, tile: Tile) -> Vec<[usize; 2]> {
+    let (alpha, steps) = (tile.alpha(conv), steps(conv));
+    let ([side, _], [s, _]) = (conv.geometry.kernel, conv.geometry.stride);
+    // The place of ∞ sees the last tap alone: a part that has one tap less is zero there.
+    let infinity = |i: usize| transform::has_infinity(alpha) && i + 1 == alpha;
+    let lacks = |first: usize| first + (taps(conv) - 1) * s >= side;
+    let zero = |xi: usize, c: usize| {
+        let part = c / conv.in_channels;
+        infinity(xi / alpha) && lacks(part / s) || infinity(xi % alpha) && lacks(part % s)
+    };
+    let made = |&[xi, step]: &[usize; 2]| {
+        let mut channels = steps.range(step);
+        channels.is_empty() || !channels.all(|c| zero(xi, c))
+    };
+    (0..alpha * alpha).flat_map(|xi| (0..steps.count()).map(move |step| [xi, step])).filter(made).collect()
 }
 
 /// The kc blocks of a product: short, so that threads can share the transform of a few tiles of many channels. Parts are not
@@ -87,7 +84,5 @@ pub(super) fn transformed<const TAPS: usize>(
         let filters = group.filters::<TAPS>(|y, x| [y * s + part / s, x * s + part % s]);
         cpu.level.dispatch(Filtered { g: &g, alpha, filters, u });
     };
-    let mut filters = Filters::new(cpu, conv.out_channels, steps(conv), alpha * alpha, elements);
-    filters.leave_out(|xi, channels| is_empty(conv, tile, xi, channels));
-    filters
+    Filters::new(cpu, conv.out_channels, steps(conv), alpha * alpha, products(conv, tile), elements)
 }

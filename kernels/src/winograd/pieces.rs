@@ -13,7 +13,7 @@ use super::block::{transform_all, with_alpha};
 use super::input::{Line, Planes, Source};
 use super::layout::Layout;
 use super::output::{Finish, Sink, Target, finish};
-use super::{PackedWinograd, Tile, V, parted, taps};
+use super::{PackedWinograd, Tile, V, taps, tile_bytes};
 use crate::Cpu;
 use crate::aligned::AlignedBuf;
 use crate::caches::Caches;
@@ -157,9 +157,8 @@ impl SimdOp for Parting<'_> {
 
 /// Tiles of a block: as many as the last cache has room for.
 fn block_tiles(cpu: &Cpu, conv: &Conv2d, tile: Tile) -> usize {
-    let bytes = tile.alpha(conv) * tile.alpha(conv) * parted(conv).max(1) * size_of::<f32>();
     let nr = Shape::at(cpu.level).nr();
-    (2 * Caches::get().share / bytes).clamp(2 * nr, 512) / nr * nr
+    (2 * Caches::get().share / tile_bytes(conv, tile)).clamp(2 * nr, 512) / nr * nr
 }
 
 /// Some pieces, all the way.

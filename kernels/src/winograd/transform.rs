@@ -128,30 +128,35 @@ pub(super) fn output<S: Simd, const ALPHA: usize, const M: usize>(s: S, y: [S::F
     r
 }
 
+/// Whether ∞ is among the points.
+pub(super) const fn has_infinity(alpha: usize) -> bool {
+    alpha != 7
+}
+
 /// The rows of G for filters of `TAPS` along an axis: the powers of a point times its scale; for ∞ the last power alone.
 pub(super) fn filter<const TAPS: usize>(alpha: usize) -> [[f64; TAPS]; MAX_ALPHA] {
     // ±½: Aᵀ has the rest of the scale, 2⁵ for m = 6, 2³ for m = 4.
-    let half = || f64::from(1 << (5 + TAPS - alpha)) / 45.0;
-    let finite: Vec<(f64, f64)> = match alpha {
-        3 => vec![(0.0, 1.0), (1.0, 1.0)],
-        4 => vec![(0.0, 1.0), (1.0, 0.5), (-1.0, 0.5)],
-        5 => vec![(0.0, 0.5), (1.0, -0.5), (-1.0, -1.0 / 6.0), (2.0, 1.0 / 6.0)],
-        6 => vec![(0.0, 0.25), (1.0, -1.0 / 6.0), (-1.0, -1.0 / 6.0), (2.0, 1.0 / 24.0), (-2.0, 1.0 / 24.0)],
-        _ => vec![
+    let half = f64::from(1 << (5 + TAPS - alpha)) / 45.0;
+    let finite: &[(f64, f64)] = match alpha {
+        3 => &[(0.0, 1.0), (1.0, 1.0)],
+        4 => &[(0.0, 1.0), (1.0, 0.5), (-1.0, 0.5)],
+        5 => &[(0.0, 0.5), (1.0, -0.5), (-1.0, -1.0 / 6.0), (2.0, 1.0 / 6.0)],
+        6 => &[(0.0, 0.25), (1.0, -1.0 / 6.0), (-1.0, -1.0 / 6.0), (2.0, 1.0 / 24.0), (-2.0, 1.0 / 24.0)],
+        _ => &[
             (0.0, 1.0),
             (1.0, -2.0 / 9.0),
             (-1.0, -2.0 / 9.0),
             (2.0, 1.0 / 90.0),
             (-2.0, 1.0 / 90.0),
-            (0.5, half()),
-            (-0.5, half()),
+            (0.5, half),
+            (-0.5, half),
         ],
     };
     let mut g = [[0.0; TAPS]; MAX_ALPHA];
-    for (row, (point, scale)) in g.iter_mut().zip(&finite) {
+    for (row, (point, scale)) in g.iter_mut().zip(finite) {
         *row = std::array::from_fn(|tap| scale * f64::powi(*point, tap as i32));
     }
-    if finite.len() < alpha {
+    if has_infinity(alpha) {
         g[alpha - 1][TAPS - 1] = 1.0;
     }
     g
