@@ -15,9 +15,11 @@ mod panels;
 mod strips;
 mod tiles;
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use crate::Cpu;
+use crate::aligned::AlignedBuf;
 use crate::caches::Caches;
 use crate::simd::{Level, fma_rate};
 use tiles::Block;
@@ -127,6 +129,11 @@ impl<'a> MatrixMut<'a> {
     }
 }
 
+thread_local! {
+    /// The left operand of this thread's last [`gemm`].
+    static PACKED: Cell<Option<AlignedBuf>> = const { Cell::new(None) };
+}
+
 /// c = a·b, or c += a·b where `accumulate`.
 ///
 /// # Example
@@ -142,8 +149,9 @@ impl<'a> MatrixMut<'a> {
 /// assert_eq!(c, [4.0, 5.0, 10.0, 11.0]);
 /// ```
 pub fn gemm(cpu: &Cpu, a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, accumulate: bool) {
-    let packed = PackedA::new(cpu, a.rows(), a.columns(), |i, k| a.data()[a.offset(i, k)]);
+    let packed = PackedA::of(cpu, a, PACKED.take());
     gemm_packed(cpu, &packed, b, c, accumulate);
+    PACKED.set(Some(packed.into_buffer()));
 }
 
 /// [`gemm`] with a left operand packed before.

@@ -1,6 +1,6 @@
 //! GEMM around tile edges and kc blocks, against f64 loops and against matrixmultiply.
 
-use switchback_kernels::gemm::{Matrix, MatrixMut, gemm};
+use switchback_kernels::gemm::{Matrix, MatrixMut, PackedA, gemm, gemm_packed};
 use switchback_kernels::{Cpu, Level, Threads, reference};
 
 use crate::numbers::{assert_bits, assert_close, numbers};
@@ -108,6 +108,39 @@ fn strides_and_accumulation() {
             let want: Vec<f32> = want[i * n..(i + 1) * n].iter().map(|x| x + 0.5).collect();
             assert_close(&format!("{level} row {i}"), &row[..n], &want, k);
             assert_eq!(row[n..], [0.5; 3], "{level}: the gap of row {i}");
+        }
+    }
+}
+
+#[test]
+fn a_packed_meanwhile_or_before_gives_the_same_bits() {
+    for level in Level::available() {
+        let cpu = Cpu { level, threads: Threads::new(2) };
+        for [m, k] in [[1, 1], [3, 7], [13, 8], [14, 9], [29, 27], [45, 801]] {
+            let n = 21;
+            let b = numbers(12, k * n);
+            // Row-major without gaps and with, transposed, and with gaps along both.
+            for (size, strides) in [([m, k], [k, 1]), ([m, k], [k + 5, 1]), ([m, k], [1, m]), ([m, k], [2 * k, 2])] {
+                let span = (m - 1) * strides[0] + (k - 1) * strides[1] + 1;
+                let a = numbers(13, span);
+                let mut found = vec![f32::NAN; m * n];
+                // What the call before has left in its memory must not be read.
+                let before = vec![f32::NAN; 60 * 900];
+                gemm(
+                    &cpu,
+                    Matrix::new(&before, 60, 900),
+                    Matrix::new(&before, 900, 1),
+                    MatrixMut::new(&mut [0.0; 60], 60, 1),
+                    false,
+                );
+                let (matrix, columns) = (Matrix::strided(&a, size, strides), Matrix::new(&b, k, n));
+                gemm(&cpu, matrix, columns, MatrixMut::new(&mut found, m, n), false);
+                let mut want = vec![f32::NAN; m * n];
+                let packed = PackedA::new(&cpu, m, k, |i, p| a[i * strides[0] + p * strides[1]]);
+                gemm_packed(&cpu, &packed, columns, MatrixMut::new(&mut want, m, n), false);
+                assert_bits(&format!("{level} {m}×{k}, strides {strides:?}"), &found, &want);
+                assert!(found.iter().all(|x| x.is_finite()));
+            }
         }
     }
 }

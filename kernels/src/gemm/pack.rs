@@ -11,11 +11,13 @@
 //! ```
 //! The rows of A are dealt evenly to as few panels as possible, so no row is padding.
 
+mod matrix;
+
 use std::ops::Range;
 
 use super::ahead::Ahead;
 use super::micro::Shape;
-use super::{Matrix, Packed, Steps};
+use super::{Packed, Steps};
 use crate::Cpu;
 use crate::aligned::AlignedBuf;
 use crate::simd::{Level, Simd};
@@ -53,8 +55,24 @@ impl PackedA {
         cpu: &Cpu,
         rows: usize,
         k: usize,
-        mut data: AlignedBuf,
+        data: AlignedBuf,
         element: impl Fn(usize, usize) -> f32 + Send + Sync,
+    ) -> Self {
+        Self::panel_by_panel(cpu, [rows, k], data, |rows, ks, panel| {
+            for (to, k) in panel.chunks_exact_mut(rows.len()).zip(ks) {
+                for (x, i) in to.iter_mut().zip(rows.clone()) {
+                    *x = element(i, k);
+                }
+            }
+        })
+    }
+
+    /// `write` fills each panel, step after step: some rows in the steps of a kc block.
+    fn panel_by_panel(
+        cpu: &Cpu,
+        [rows, k]: [usize; 2],
+        mut data: AlignedBuf,
+        write: impl Fn(Range<usize>, Range<usize>, &mut [f32]) + Send + Sync,
     ) -> Self {
         let shape = Shape::at(cpu.level);
         let (steps, panels) = (Steps::long(k, shape), rows.div_ceil(shape.mr));
@@ -68,13 +86,7 @@ impl PackedA {
                 parts.push((rows, ks.clone(), panel));
             }
         }
-        cpu.threads.for_each(parts, |(rows, ks, panel)| {
-            for (to, k) in panel.chunks_exact_mut(rows.len()).zip(ks) {
-                for (x, i) in to.iter_mut().zip(rows.clone()) {
-                    *x = element(i, k);
-                }
-            }
-        });
+        cpu.threads.for_each(parts, |(rows, ks, panel)| write(rows, ks, panel));
         Self { level: cpu.level, rows, k, steps, panels, data }
     }
 
@@ -292,43 +304,4 @@ pub(crate) trait Cells: Columns {
 
     /// Where `pack_tiles` will read taps `k` of cell `j`, more or less.
     fn ahead(&self, k: &Range<usize>, j: usize) -> Ahead;
-}
-
-impl Columns for Matrix<'_> {
-    fn k(&self) -> usize {
-        self.rows()
-    }
-
-    fn count(&self) -> usize {
-        self.columns()
-    }
-
-    #[inline(always)]
-    fn straight(&self, k: &Range<usize>, j: &Range<usize>) -> Option<Straight<'_>> {
-        let [step, 1] = self.strides() else { return None };
-        Some(Straight { data: self.data().get(self.offset(k.start, j.start)..)?, step })
-    }
-
-    #[inline(always)]
-    fn pack<S: Simd>(&self, simd: S, k: Range<usize>, j: Range<usize>, width: usize, panel: &mut [f32]) {
-        let adjacent = self.strides()[1] == 1;
-        for (step, k) in panel.chunks_exact_mut(width).zip(k) {
-            if adjacent {
-                let start = self.offset(k, j.start);
-                let row = &self.data()[start..start + j.len()];
-                for (to, from) in step.chunks_exact_mut(S::LANES).zip(row.chunks(S::LANES)) {
-                    let v = match from.len() == S::LANES {
-                        true => simd.load(from),
-                        false => simd.load_partial(from, 0.0),
-                    };
-                    simd.store(v, to);
-                }
-            } else {
-                for (x, j) in step.iter_mut().zip(j.clone()) {
-                    *x = self.data()[self.offset(k, j)];
-                }
-                step[j.len()..].fill(0.0);
-            }
-        }
-    }
 }
