@@ -93,6 +93,7 @@ impl SimdOp for Whole<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { conv, window, mut planes } = self;
+        let ahead = const { Shape::of::<S>() }.nr();
         for y in window.y0..window.y1 {
             for p in 0..conv.filters.panels() {
                 let mut planes = planes[conv.filters.panel_rows(p)].iter_mut();
@@ -100,7 +101,8 @@ impl SimdOp for Whole<'_> {
                 for (row, plane) in rows.iter_mut().zip(&mut planes) {
                     *row = plane.row_mut(y);
                 }
-                conv.row::<S, true>(simd, [0, y - window.y0, p], 0, window.width(), &mut rows);
+                let soon = Soon { rows: rows.each_ref().map(|row| row.as_ptr()), ahead, step: 1 };
+                conv.row(simd, [0, y - window.y0, p], 0, window.width(), &mut rows, &soon);
             }
         }
     }
@@ -128,35 +130,42 @@ pub(crate) fn rows(cells: &mut [f32], len: usize) -> Rows<'_> {
     std::array::from_fn(|_| rows.next().unwrap_or_default())
 }
 
+/// Rows that are asked for while others are made.
+pub(crate) struct Soon {
+    /// Where they begin; any address will do.
+    pub(crate) rows: [*const f32; MAX_PANEL_HEIGHT],
+    /// Cells of them before the first that is asked for.
+    pub(crate) ahead: usize,
+    /// Cells of the row that is made to one of theirs.
+    pub(crate) step: usize,
+}
+
 impl Direct<'_> {
     /// Row `y` of the copy's window of image `image`: `width` cells for each filter of panel `p`, from element `first` of
-    /// `rows` on. These may be longer: whole vectors are written where there is room. `FAR` rows are asked for ahead.
+    /// `rows` on. These may be longer: whole vectors are written where there is room.
     #[inline(always)]
-    pub(crate) fn row<S: Simd, const FAR: bool>(
+    pub(crate) fn row<S: Simd>(
         &self,
         simd: S,
         [image, y, p]: [usize; 3],
         first: usize,
         width: usize,
         rows: &mut Rows<'_>,
+        soon: &Soon,
     ) {
         let shape = const { Shape::of::<S>() };
         let filters = self.filters.panel_rows(p);
         let a = self.filters.panel(&(0..self.filters.k()), p);
         let data = &self.copy.data()[image * self.copy.strides[0] + y * self.copy.line..];
         let bias = self.bias.map(|bias| &bias[filters.clone()]);
+        let room = rows[..filters.len()].iter().map(|row| row.len()).min().unwrap_or(0);
         for x in (0..width).step_by(shape.nr()) {
             let vectors = (width - x).div_ceil(S::LANES).min(shape.vectors);
             let data = &data[x..];
-            if FAR {
-                for row in &rows[..filters.len()] {
-                    for v in 0..shape.vectors {
-                        simd.prefetch(row, first + x + (shape.vectors + v) * S::LANES);
-                    }
-                }
-            }
             let kernel = Table::<S>::KERNELS[filters.len() - 1][vectors - 1];
-            kernel(simd, &mut Tile { data, taps: self.taps.offsets(), a, bias, relu: self.relu, x: first + x, rows });
+            let (taps, relu) = (self.taps.offsets(), self.relu);
+            let (at, whole) = (soon.ahead + x / soon.step, first + x + vectors * S::LANES <= room);
+            kernel(simd, &mut Tile { data, taps, a, bias, relu, x: first + x, rows, whole, soon: &soon.rows, at });
         }
     }
 }
@@ -174,6 +183,11 @@ struct Tile<'t, 'r> {
     /// Where in the rows the first cell lies.
     x: usize,
     rows: &'t mut Rows<'r>,
+    /// Whether the rows have room for all cells of the tile.
+    whole: bool,
+    /// Rows that are asked for from element `at` on.
+    soon: &'t [*const f32; MAX_PANEL_HEIGHT],
+    at: usize,
 }
 
 type Kernel<S> = fn(S, &mut Tile<'_, '_>);
@@ -207,7 +221,13 @@ fn kernel<S: Simd, const MR: usize, const NV: usize>(simd: S, tile: &mut Tile<'_
 fn body<S: Simd, const MR: usize, const NV: usize>(simd: S, tile: &mut Tile<'_, '_>) {
     let zero = simd.splat(0.0);
     let mut acc = [[zero; NV]; MR];
-    for (&tap, a) in tile.taps.iter().zip(tile.a.chunks_exact(MR)) {
+    for (k, (&tap, a)) in tile.taps.iter().zip(tile.a.chunks_exact(MR)).enumerate() {
+        // A row with each tap, for no more are on their way at once: the lines in which vectors end.
+        if let Some(row) = tile.soon[..MR].get(k) {
+            for v in 0..NV {
+                simd.prefetch_ptr(row.wrapping_add(tile.at + v * S::LANES + S::LANES - 1));
+            }
+        }
         let b = &tile.data[tap..][..NV * S::LANES];
         let mut bv = [zero; NV];
         for v in 0..NV {
@@ -237,24 +257,31 @@ fn body<S: Simd, const MR: usize, const NV: usize>(simd: S, tile: &mut Tile<'_, 
         }
     }
     // Written out, so that the sums never leave their registers.
-    macro_rules! store {
-        ($($i:literal)*) => { $(if $i < MR { put(simd, &acc[$i], &mut tile.rows[$i][tile.x..]); })* };
+    macro_rules! each {
+        ($put:ident: $($i:literal)*) => { $(if $i < MR { $put(simd, &acc[$i], &mut tile.rows[$i][tile.x..]); })* };
     }
-    store!(0 1 2 3 4 5 6 7 8 9 10 11 12 13);
+    if tile.whole {
+        each!(put: 0 1 2 3 4 5 6 7 8 9 10 11 12 13);
+    } else {
+        each!(put_partly: 0 1 2 3 4 5 6 7 8 9 10 11 12 13);
+    }
+}
+
+/// Stores `sums` where `row` begins.
+#[inline(always)]
+fn put<S: Simd, const NV: usize>(simd: S, sums: &[S::F32; NV], row: &mut [f32]) {
+    let row = &mut row[..NV * S::LANES];
+    for v in 0..NV {
+        simd.store(sums[v], &mut row[v * S::LANES..]);
+    }
 }
 
 /// Stores as much of `sums` as `row` has room for.
 #[inline(always)]
-fn put<S: Simd, const NV: usize>(simd: S, sums: &[S::F32; NV], row: &mut [f32]) {
-    if row.len() >= NV * S::LANES {
-        for v in 0..NV {
-            simd.store(sums[v], &mut row[v * S::LANES..]);
-        }
-    } else {
-        for v in 0..NV {
-            let row = row.get_mut(v * S::LANES..).unwrap_or_default();
-            let len = row.len().min(S::LANES);
-            simd.store_partial(sums[v], &mut row[..len]);
-        }
+fn put_partly<S: Simd, const NV: usize>(simd: S, sums: &[S::F32; NV], row: &mut [f32]) {
+    for v in 0..NV {
+        let row = row.get_mut(v * S::LANES..).unwrap_or_default();
+        let len = row.len().min(S::LANES);
+        simd.store_partial(sums[v], &mut row[..len]);
     }
 }

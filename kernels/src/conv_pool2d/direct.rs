@@ -12,7 +12,7 @@ use super::ConvPool2d;
 use crate::Cpu;
 use crate::aligned::AlignedBuf;
 use crate::conv2d::Activation;
-use crate::direct::{Direct, Rows, rows};
+use crate::direct::{Direct, Rows, Soon, rows};
 use crate::gemm::{MAX_PANEL_HEIGHT, Packed, PackedA};
 use crate::geometry::{Geometry, Window};
 use crate::im2col::Im2col;
@@ -99,16 +99,14 @@ impl<const N: usize> SimdOp for Square<'_, N> {
             let planes = &mut planes[conv.filters.panel_rows(p)];
             let mut next = between.y0;
             for oy in window.y0..window.y1 {
-                for plane in planes.iter_mut() {
-                    let to = plane.row_mut(oy);
-                    for at in (0..to.len()).step_by(16) {
-                        simd.prefetch(to, at);
-                    }
+                let mut soon = Soon { rows: [std::ptr::null(); MAX_PANEL_HEIGHT], ahead: 0, step: 2 };
+                for (soon, plane) in soon.rows.iter_mut().zip(planes.iter_mut()) {
+                    *soon = plane.row_mut(oy).as_ptr();
                 }
                 let read = pool.input_window(Window { y0: oy, y1: oy + 1, ..window }, size);
                 for y in next.max(read.y0)..read.y1 {
                     let rows = &mut slots[y % N];
-                    conv.row::<S, false>(simd, [0, y - between.y0, p], left, width, rows);
+                    conv.row(simd, [0, y - between.y0, p], left, width, rows, &soon);
                     if hangs {
                         for row in &mut rows[..planes.len()] {
                             row[left + width..left + whole_vectors(simd, width)].fill(f32::NEG_INFINITY);
