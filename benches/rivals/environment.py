@@ -55,5 +55,5 @@ class Environment:
 
 
 def build_ours():
-    subprocess.run(["cargo", "build", "--release", "-p", "switchback-core", "--example", "time_forward", "-p", "switchback"],
+    subprocess.run(["cargo", "build", "--release", "-p", "switchback-core", "--example", "time_forward", "-p", "switchback", "--bins"],
                    cwd=ROOT, check=True)

@@ -100,6 +100,24 @@ def products(rows):
     return "\n".join(text).rstrip()
 
 
+def short_products(rows):
+    """What README.md shows of products: ours beside the best rival with weights packed ahead, and beside the best without."""
+    shapes = list(dict.fromkeys(r["shape"] for r in rows))
+    counts = sorted({r["threads"] for r in rows})
+    heads = [f"{t} thread{'s' * (t > 1)}, {what}" for t in counts for what in ("A packed before", "as they are")]
+    text = ["GFLOP/s of Switchback / the best rival: with A packed before oneDNN, else of matrixmultiply, gemm, OpenBLAS and MKL.", "",
+            "| M×K×N | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
+    for shape in shapes:
+        cells = []
+        for threads in counts:
+            speed = next(r["gflops"] for r in rows if (r["shape"], r["threads"]) == (shape, threads))
+            plain = max(speed[e] for e in ("matrixmultiply", "gemm", "numpy", "torch"))
+            for mine, other in ((speed["ours-packed"], speed["onednn"]), (speed["ours"], plain)):
+                cells.append(f"**{mine / other:.2f}** ({mine:.0f} / {other:.0f})")
+        text.append(f"| {shape} | " + " | ".join(cells) + " |")
+    return "\n".join(text)
+
+
 def cold(rows):
     """Fresh processes. `rows` is a list of {name, threads, engines}."""
     engines = [e for e in TITLES if any(e in r["engines"] for r in rows)]
@@ -148,9 +166,11 @@ def blocks(raw):
     versions = f"{raw['versions']}.\nf32, 224×224, random weights; the median of {raw['rounds']} rounds in turn."
     found = {}
     if raw.get("networks"):
-        tables = [networks(raw["networks"])] + ([products(raw["products"])] if raw.get("products") else [])
-        long = "\n\n".join([head(raw, [versions + " Below 1 Switchback is faster."]), *(t.rstrip() for t in tables)])
+        long = "\n\n".join([head(raw, [versions + " Below 1 Switchback is faster."]), networks(raw["networks"]).rstrip()])
         found["rivals"] = (long, short(raw))
+    if raw.get("products"):
+        long = head(raw, [f"{raw['versions']}.\nf32; the best of {raw['rounds']} rounds in turn. Above 1 Switchback is faster."])
+        found["products"] = (long + "\n\n" + products(raw["products"]), head(raw) + "\n\n" + short_products(raw["products"]))
     if raw.get("cold"):
         found["cold"] = (head(raw, [f"{raw['versions']}."]) + "\n\n" + cold(raw["cold"]), head(raw) + "\n\n" + cold(raw["cold"]))
     if raw.get("attribute"):
@@ -161,7 +181,7 @@ def blocks(raw):
 
 def full(raw):
     """Everything that was measured."""
-    return "\n\n".join([long for long, _ in blocks(raw).values()] + ([products(raw["products"])] if "networks" not in raw and raw.get("products") else []))
+    return "\n\n".join(long for long, _ in blocks(raw).values())
 
 
 def short(raw):
