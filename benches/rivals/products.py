@@ -12,7 +12,9 @@ PYTHON = ["numpy", "torch", "onednn"]
 
 
 def compare(env, threads, rounds, seconds, log, shapes=SHAPES):
-    """[{"shape", "threads", "gflops": {contender: the best round}}]: what slows a product of a few milliseconds is not its library."""
+    """[{"shape", "threads", "rounds", "gflops": {contender: the best round}}]
+
+    The best, for what slows a product of a few milliseconds is not its library."""
     # A process for each: threads that wait for work would take the core from another library's in the same process.
     workers = {name: Worker(name, [env.rust, "products", threads]) for name in RUST}
     workers.update({name: Worker(name, [env.python, HERE / "products_worker.py", threads]) for name in PYTHON})
@@ -21,7 +23,7 @@ def compare(env, threads, rounds, seconds, log, shapes=SHAPES):
         def ask(name):
             return 2e-6 * m * k * n / workers[name].ask(f"{name} {m} {k} {n} {seconds}")
         speeds = {name: max(all) for name, all in in_turn(rounds, list(workers), ask).items()}
-        rows.append({"shape": f"{m}×{k}×{n}", "threads": threads, "gflops": speeds})
+        rows.append({"shape": f"{m}×{k}×{n}", "threads": threads, "rounds": rounds, "gflops": speeds})
         log(f"{m}×{k}×{n}, {threads} thread(s): " + ", ".join(f"{name} {speed:.0f}" for name, speed in speeds.items()))
     for worker in workers.values():
         worker.close()

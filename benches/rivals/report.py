@@ -82,6 +82,11 @@ def networks(results):
     return "\n".join(text)
 
 
+def best_plain(speed):
+    """The fastest rival whose operands are as they are."""
+    return max(speed[e] for e in ("matrixmultiply", "gemm", "numpy", "torch"))
+
+
 def products(rows):
     """GFLOP/s of matrix products, ours with packed weights beside the best rival."""
     names = {"ours-packed": "Switchback, A packed", "ours": "Switchback", "matrixmultiply": "matrixmultiply", "gemm": "gemm",
@@ -93,7 +98,7 @@ def products(rows):
                  "| shape | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
         for r in (r for r in rows if r["threads"] == threads):
             speed = r["gflops"]
-            plain = max(speed[e] for e in ("matrixmultiply", "gemm", "numpy", "torch"))
+            plain = best_plain(speed)
             cells = [f"**{speed['ours-packed'] / speed['onednn']:.2f}**", f"**{speed['ours'] / plain:.2f}**"]
             text.append(f"| {r['shape']} | " + " | ".join(cells + [f"{speed[e]:.0f}" for e in names]) + " |")
         text.append("")
@@ -111,7 +116,7 @@ def short_products(rows):
         cells = []
         for threads in counts:
             speed = next(r["gflops"] for r in rows if (r["shape"], r["threads"]) == (shape, threads))
-            plain = max(speed[e] for e in ("matrixmultiply", "gemm", "numpy", "torch"))
+            plain = best_plain(speed)
             for mine, other in ((speed["ours-packed"], speed["onednn"]), (speed["ours"], plain)):
                 cells.append(f"**{mine / other:.2f}** ({mine:.0f} / {other:.0f})")
         text.append(f"| {shape} | " + " | ".join(cells) + " |")
@@ -169,7 +174,7 @@ def blocks(raw):
         long = "\n\n".join([head(raw, [versions + " Below 1 Switchback is faster."]), networks(raw["networks"]).rstrip()])
         found["rivals"] = (long, short(raw))
     if raw.get("products"):
-        long = head(raw, [f"{raw['versions']}.\nf32; the best of {raw['rounds']} rounds in turn. Above 1 Switchback is faster."])
+        long = head(raw, [f"{raw['versions']}.\nf32; the best of {raw['products'][0]['rounds']} rounds in turn. Above 1 Switchback is faster."])
         found["products"] = (long + "\n\n" + products(raw["products"]), head(raw) + "\n\n" + short_products(raw["products"]))
     if raw.get("cold"):
         found["cold"] = (head(raw, [f"{raw['versions']}."]) + "\n\n" + cold(raw["cold"]), head(raw) + "\n\n" + cold(raw["cold"]))

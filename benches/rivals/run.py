@@ -72,7 +72,7 @@ def run_networks(env, args):
 
 
 def run_products(env, args):
-    # The last rounds hardly move the median: products are many and short.
+    # More rounds hardly move the best: products are many and short.
     return [row for threads in args.threads for row in products.compare(env, threads, min(args.rounds, 5), args.seconds / 2, log)]
 
 
