@@ -29,9 +29,12 @@ use crate::trace::Keep;
 /// Index of a storage; 0 is the caller's input, which is only read.
 pub(crate) type StorageId = usize;
 
-/// Numbers of maps that are worth keeping out of memory: beyond them a pool is fused with its convolution, unless its windows
-/// overlap and Winograd would compute the rows that they share, a whole row of tiles, twice.
+/// Numbers of maps that are worth keeping out of memory: from them on a pool is fused with its convolution, unless its windows
+/// overlap and the row of tiles that Winograd computes twice, once for each of two threads, is one of few.
 const LARGE: usize = 1 << 18;
+
+/// Rows of tiles that are many.
+const MANY: usize = 16;
 
 /// One call of a kernel (or none: another name for a tensor).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -227,7 +230,10 @@ impl Graph<'_> {
             }
             if let (Layer::Conv2d { .. }, Some(next)) = (layer, self.sole_consumer(step.output))
                 && let Layer::MaxPool2d { geometry, .. } = &self.network.node(next).layer
-                && (tiles[step.node].is_none() || geometry.extent()[0] <= geometry.stride[0])
+                && tiles[step.node].is_none_or(|tile| {
+                    let rows = self.network.node(step.output).shape.h / tile.m();
+                    rows >= MANY || geometry.extent()[0] <= geometry.stride[0]
+                })
                 && !self.keep.switches[next]
                 && step.add.is_none()
                 && self.network.node(step.output).shape.len() >= LARGE

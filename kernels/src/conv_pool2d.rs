@@ -3,9 +3,9 @@
 //! ```text
 //! band of pooled rows  ⟵ max ⟵  the rows of the convolution that they read, in L2  ⟵ conv2d ⟵  input
 //! ```
-//! Bands whose windows overlap compute the shared rows twice. One thread takes a band all the way; the numbers are those of
-//! the two kernels called one after the other, bit for bit. Winograd's convolution takes the maxima of 2 × 2 by itself, before its
-//! results leave their registers.
+//! Bands whose windows overlap compute the shared rows twice, parts of a band hand them on. One thread takes a band all the
+//! way; the numbers are those of the two kernels called one after the other, bit for bit. Winograd's convolution takes the
+//! maxima of 2 × 2 by itself, before its results leave their registers.
 
 mod direct;
 
@@ -19,7 +19,7 @@ use crate::direct::{Band, bands};
 use crate::gemm::PackedA;
 use crate::geometry::{Geometry, Window};
 use crate::max_pool2d::max_pool2d;
-use crate::view::{Layout, Maps, MapsMut, PlaneMut};
+use crate::view::{Layout, Maps, MapsMut};
 use crate::winograd::{self, PackedWinograd};
 
 /// Packed filters of one algorithm or another.
@@ -127,13 +127,13 @@ pub fn conv_pool2d(cpu: &Cpu, work: &ConvPool2d<'_>, input: Maps<'_>, out: MapsM
         return winograd::winograd_pool(cpu, &work.conv, packed, work.bias, work.activation, input, out);
     }
     let direct = work.direct(full);
-    let rows = band(cpu, work, full, out.batch(), direct.is_some());
+    let [rows, step] = cut(cpu, work, full, out.batch(), direct.is_some());
     let single = Cpu::single(cpu.level);
-    cpu.threads.for_each(bands(out, rows), |Band { image, window, planes }| {
-        let input = input.image_range(image, image + 1);
+    cpu.threads.for_each(bands(out, rows), |band| {
+        let input = input.image_range(band.image, band.image + 1);
         match direct {
-            Some(filters) => direct::run(&single, work, filters, input, window, planes),
-            None => run(&single, work, input, full, window, planes),
+            Some(filters) => direct::run(&single, work, filters, input, band.window, band.planes),
+            None => run(&single, work, input, full, band, step),
         }
     });
 }
@@ -148,44 +148,104 @@ impl<'a> ConvPool2d<'a> {
     }
 }
 
-/// Pooled rows of a band: what half of L2 holds of the convolution's maps, or of what it reads where it is `direct`, in
-/// whole tiles, dealt evenly to the threads.
-fn band(cpu: &Cpu, work: &ConvPool2d<'_>, full: [usize; 2], batch: usize, direct: bool) -> usize {
+/// Pooled rows of a band, and of those that are computed together. A band takes what half of L2 holds of the convolution's
+/// maps, or of what it reads where it is `direct`; Winograd's goes as far as threads are dealt evenly, in whole tiles, a
+/// quarter of L2 at a time.
+fn cut(cpu: &Cpu, work: &ConvPool2d<'_>, full: [usize; 2], batch: usize, direct: bool) -> [usize; 2] {
     let [sy, sx] = work.conv.geometry.stride;
     let floats = if direct { work.conv.in_channels * sy * sx } else { work.conv.out_channels };
     let row = floats * work.size[1] * size_of::<f32>();
-    let room = Caches::get().l2 / 2 / row;
     let step = work.pool.stride[0];
-    let most = (room.saturating_sub(work.pool.extent()[0]) / step + 1).min(full[0]);
-    let bands = (batch * full[0].div_ceil(most)).next_multiple_of(cpu.threads.count()).div_ceil(batch);
-    // Fewest rows that make a whole number of tiles.
-    let unit = (1..=work.filters.rows()).find(|r| (r * step).is_multiple_of(work.filters.rows())).unwrap_or(1);
-    full[0].div_ceil(bands).next_multiple_of(unit).min(full[0])
+    let most = |room: usize| ((room / row).saturating_sub(work.pool.extent()[0]) / step + 1).min(full[0]);
+    let dealt = |bands: usize| full[0].div_ceil(bands.next_multiple_of(cpu.threads.count()).div_ceil(batch));
+    let l2 = Caches::get().l2;
+    match work.filters {
+        Filters::Gemm(_) => [dealt(batch * full[0].div_ceil(most(l2 / 2))); 2],
+        Filters::Winograd(packed) => {
+            let m = packed.tile().m();
+            // Fewest rows that make a whole number of tiles.
+            let unit = (1..=m).find(|rows| (rows * step).is_multiple_of(m)).unwrap_or(1);
+            [dealt(batch), most(l2 / 4)].map(|rows| rows.next_multiple_of(unit).min(full[0]))
+        }
+    }
 }
 
-/// One band of one image.
-fn run(cpu: &Cpu, work: &ConvPool2d<'_>, input: Maps<'_>, full: [usize; 2], window: Window, planes: Vec<PlaneMut<'_>>) {
+/// Pooled rows of a band that are computed together, and the rows of the convolution's maps that are there meanwhile.
+struct Part {
+    /// Pooled rows.
+    to: Window,
+    /// What they read.
+    from: Window,
+    /// Rows between the first that this part reads and the first that the one before does.
+    shift: usize,
+    /// The first row that no part before had.
+    fresh: usize,
+    /// One past the last row that is there.
+    end: usize,
+}
+
+impl Part {
+    /// All parts of `window`, `step` pooled rows each; new rows end with a row of tiles.
+    fn all(work: &ConvPool2d<'_>, window: Window, step: usize) -> Vec<Self> {
+        let unit = work.filters.rows();
+        let all = work.pool.input_window(window, work.size);
+        let (mut begin, mut end) = (all.y0, all.y0);
+        let part = |y0: usize| {
+            let to = Window { y0, y1: window.y1.min(y0 + step), ..window };
+            let from = work.pool.input_window(to, work.size);
+            let (shift, fresh) = (from.y0 - begin, end.max(from.y0));
+            (begin, end) = (from.y0, from.y1.next_multiple_of(unit).min(all.y1).max(fresh));
+            Self { to, from, shift, fresh, end }
+        };
+        (window.y0..window.y1).step_by(step).map(part).collect()
+    }
+}
+
+/// One band of one image, `step` pooled rows at a time.
+fn run(
+    cpu: &Cpu,
+    work: &ConvPool2d<'_>,
+    input: Maps<'_>,
+    full: [usize; 2],
+    Band { window, mut planes, .. }: Band<'_>,
+    step: usize,
+) {
     let channels = work.conv.out_channels;
+    let parts = Part::all(work, window, step);
+    let rows = parts.iter().map(|part| part.end - part.from.y0).max().unwrap_or(0);
     let between = work.pool.input_window(window, work.size);
+    // Columns beyond the map are computed and left out.
     let wide = Window { x1: between.x0 + work.filters.width(between.width(), cpu), ..between };
-    let lens = [channels * wide.area(), channels * window.area()];
+    let size = [work.size[0], work.size[1].max(wide.x1)];
+    let strides = [0, rows * wide.width(), wide.width()];
+    let lens = [channels * strides[1], channels * step * window.width()];
     let [mut maps, mut pooled] = BUFFERS
         .take()
         .filter(|b| b[0].len() >= lens[0] && b[1].len() >= lens[1])
         .unwrap_or_else(|| lens.map(AlignedBuf::zeroed));
-    // Columns beyond the map are computed and left out.
-    let size = [work.size[0], work.size[1].max(wide.x1)];
-    let out = MapsMut::windowed(&mut maps, 1, channels, size, wide);
-    let conv = out.layout();
-    work.filters.conv2d(cpu, &work.conv, work.bias, work.activation, input, out);
-    let out = MapsMut::windowed(&mut pooled, 1, channels, full, window);
-    let maps_between = Maps::with_layout(&maps, Layout { full: work.size, window: between, ..conv });
-    max_pool2d(cpu, &work.pool, maps_between, out, None);
-    let result = Maps::windowed(&pooled, 1, channels, full, window);
-    for mut plane in planes {
-        for y in window.y0..window.y1 {
-            let row = result.row(0, plane.channel, y);
-            plane.row_mut(y).copy_from_slice(row);
+    for part in parts {
+        // Each map begins with the first row that is read, and what it has of those that the part before has computed.
+        let [shift, kept] = [part.shift, part.fresh - part.from.y0].map(|rows| rows * strides[2]);
+        if shift > 0 && kept > 0 {
+            for map in maps[..lens[0]].chunks_exact_mut(strides[1]) {
+                map.copy_within(shift..shift + kept, 0);
+            }
+        }
+        if part.fresh < part.end {
+            let new = Window { y0: part.fresh, y1: part.end, ..wide };
+            let layout = Layout { batch: 1, channels, full: size, window: new, strides };
+            let out = MapsMut::with_layout(&mut maps[kept..], layout);
+            work.filters.conv2d(cpu, &work.conv, work.bias, work.activation, input, out);
+        }
+        let layout = Layout { batch: 1, channels, full: work.size, window: part.from, strides };
+        let out = MapsMut::windowed(&mut pooled, 1, channels, full, part.to);
+        max_pool2d(cpu, &work.pool, Maps::with_layout(&maps, layout), out, None);
+        let result = Maps::windowed(&pooled, 1, channels, full, part.to);
+        for plane in &mut planes {
+            for y in part.to.y0..part.to.y1 {
+                let row = result.row(0, plane.channel, y);
+                plane.row_mut(y).copy_from_slice(row);
+            }
         }
     }
     BUFFERS.set(Some([maps, pooled]));

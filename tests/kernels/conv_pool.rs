@@ -18,6 +18,10 @@ fn fused_is_one_after_the_other() {
         ([20, 33], Geometry::square(3, 1, 1), [29, 13], Geometry::square(2, 2, 0), false, 1),
         ([4, 17], Geometry::square(3, 1, 1), [13, 27], Geometry::square(2, 2, 0), true, 1),
         ([5, 9], Geometry::square(3, 1, 1), [9, 7], Geometry::square(3, 1, 1), false, 1),
+        // Many rows of many channels: bands in several parts.
+        ([3, 96], Geometry::square(7, 2, 3), [130, 121], Geometry::square(3, 2, 1), false, 1),
+        ([3, 96], Geometry::square(3, 1, 1), [61, 67], Geometry::square(2, 3, 1), false, 2),
+        ([2, 96], Geometry::square(5, 1, 2), [45, 77], Geometry { dilation: [2, 1], ..Geometry::square(3, 1, 0) }, false, 1),
         ([1, 17], Geometry::square(3, 1, 1), [19, 98], Geometry::square(3, 2, 1), true, 2),
         (
             [4, 31],
