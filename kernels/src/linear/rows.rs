@@ -8,7 +8,7 @@
 //! ```
 
 use super::{Part, rest, widen};
-use crate::aligned::AlignedBuf;
+use crate::aligned::{AlignedBuf, LINE};
 use crate::simd::{Simd, SimdOp};
 use crate::view::Weights;
 
@@ -19,10 +19,15 @@ const TURN: usize = 48;
 /// Vectors of a tile's inner loop.
 const UNROLL: usize = 2;
 /// Rows that are read side by side where there is one image: what hides the latency of a sum and still leaves each row a
-/// stream that the processor recognises by itself. Asking for lines ahead only gets in its way.
+/// stream that the processor recognises by itself. Asking for more than its first lines only gets in its way.
 const STREAMS: usize = 8;
 /// Vectors of each row in turn.
 const STRETCH: usize = 4;
+
+/// Lines that each of the rows that follow is asked for, so many turns before the end: until the processor knows a stream, it
+/// waits for each line.
+const FIRST: usize = 4;
+const BEFORE: usize = 8;
 
 /// Outputs from `first` on: `y` is `outputs × batch`.
 pub(super) struct Rows<'a, 'y, const HALF: bool> {
@@ -87,7 +92,16 @@ fn stream<S: Simd, const HALF: bool, const R: usize>(
     let whole = inputs / step * step;
     let rows: [&[u8]; R] = std::array::from_fn(|r| &part.weights.bytes()[(row + r) * inputs * size..][..whole * size]);
     let mut acc = [simd.splat(0.0); R];
+    let early = (whole / step).saturating_sub(BEFORE);
     for (i, x) in part.x[..whole].chunks_exact(step).enumerate() {
+        if i == early {
+            for row in rows {
+                let next = row.as_ptr().wrapping_add(R * inputs * size);
+                for line in 0..FIRST {
+                    simd.prefetch_far(next.cast::<f32>().wrapping_add(line * LINE));
+                }
+            }
+        }
         let rows: [&[u8]; R] = std::array::from_fn(|r| &rows[r][i * step * size..][..step * size]);
         for v in 0..STRETCH {
             let x = simd.load(&x[v * S::LANES..]);
