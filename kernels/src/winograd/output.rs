@@ -6,12 +6,12 @@
 //! ```
 
 use std::cell::Cell;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use super::PackedWinograd;
 use super::layout::{GAP, Layout, Part};
 use super::transform::{self, MAX_ALPHA};
-use crate::aligned::AlignedBuf;
+use crate::aligned::{AlignedBuf, LINE};
 use crate::caches::Caches;
 use crate::conv2d::Activation;
 use crate::gemm::{Ahead, Shape, Straight, multiply};
@@ -129,10 +129,16 @@ pub(super) fn finish<S: Simd, const A: usize, const N: usize>(
                     };
                     let then = Then { bias, relu: work.activation == Activation::Relu, pool: work.pool };
                     let lanes = lanes.start - first..lanes.end - first;
+                    // Those that follow, of all that the sink has.
+                    let all = u.range(panels.end - 1).end - first;
+                    let next = lanes.end.min(all)..(lanes.end + S::LANES).min(all);
                     let start = targets.partition_point(|target| target.tiles.end <= tiles.start);
                     for target in targets[start..].iter().take_while(|target| target.tiles.start < tiles.end) {
                         let from = target.tiles.start.max(tiles.start);
                         let end = target.tiles.end.min(tiles.end);
+                        if N >= 4 {
+                            ask(simd, target, work.pool, next.clone(), sink);
+                        }
                         for t in (from..end).step_by(PIECE) {
                             let piece = t..end.min(t + PIECE);
                             for (i, t) in piece.clone().enumerate() {
@@ -177,6 +183,28 @@ const CELLS: usize = (MAX_ALPHA - 2) * COLUMNS * 16;
 
 /// Room for a tile transformed along one axis, in all lanes.
 const HALF: usize = MAX_ALPHA * MAX_ALPHA * 16;
+
+/// Columns of rows that are asked for before they are written: lines enough to be worth it, too few for the processor to see
+/// where they lead.
+const SHORT: RangeInclusive<usize> = LINE / 2..=LINE;
+
+/// Asks for the rows that `target` will write for the sink's filters `lanes`, where they are short.
+#[inline(always)]
+fn ask<S: Simd>(simd: S, target: &Target, pool: bool, lanes: Range<usize>, sink: &mut impl Sink) {
+    let part = if pool { 2 } else { 1 };
+    if !SHORT.contains(&(target.columns.len() / part)) {
+        return;
+    }
+    for y in 0..target.rows.len() / part {
+        for first in lanes.clone().step_by(8) {
+            let eight = first..lanes.end.min(first + 8);
+            let count = eight.len();
+            for row in sink.rows(target, eight, y).iter().take(count) {
+                simd.prefetch(row, 0);
+            }
+        }
+    }
+}
 
 /// What is done to a vector of filters' sums.
 struct Then<S: Simd> {
