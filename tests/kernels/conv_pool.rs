@@ -21,7 +21,14 @@ fn fused_is_one_after_the_other() {
         // Many rows of many channels: bands in several parts.
         ([3, 96], Geometry::square(7, 2, 3), [130, 121], Geometry::square(3, 2, 1), false, 1),
         ([3, 96], Geometry::square(3, 1, 1), [61, 67], Geometry::square(2, 3, 1), false, 2),
-        ([2, 96], Geometry::square(5, 1, 2), [45, 77], Geometry { dilation: [2, 1], ..Geometry::square(3, 1, 0) }, false, 1),
+        (
+            [2, 96],
+            Geometry::square(5, 1, 2),
+            [45, 77],
+            Geometry { dilation: [2, 1], ..Geometry::square(3, 1, 0) },
+            false,
+            1,
+        ),
         ([1, 17], Geometry::square(3, 1, 1), [19, 98], Geometry::square(3, 2, 1), true, 2),
         (
             [4, 31],

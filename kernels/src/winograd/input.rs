@@ -82,6 +82,8 @@ struct Stretch<'a> {
     /// Where its columns begin in the panel's, and how many it has.
     at: usize,
     columns: usize,
+    /// Where the next channel lies, for a line that begins at 0.
+    next: usize,
 }
 
 /// V of `channels` of `part`: Bᵀ d B of its tiles in each.
@@ -107,7 +109,8 @@ pub(super) fn transform_input<S: Simd, const A: usize, const N: usize>(
         let from = line.tiles.start.max(tiles.start);
         let count = line.tiles.end.min(tiles.end) - from;
         let columns = count * N + A - N;
-        stretches.push(Stretch { line, skip: (from - line.tiles.start) * N, at: end * N, columns });
+        let (skip, next) = ((from - line.tiles.start) * N, line.planes.at(channels.start));
+        stretches.push(Stretch { line, skip, at: end * N, columns, next });
         for i in 0..count {
             place[lane] = (end + i) as u32;
             lane += 1;
@@ -120,8 +123,9 @@ pub(super) fn transform_input<S: Simd, const A: usize, const N: usize>(
     let (straight, close) = (stretches.len() == 1, end - 1 <= S::LANES);
 
     for (i, c) in channels.enumerate() {
-        for stretch in &stretches {
-            down::<S, A>(simd, data, stretch, c, half);
+        for stretch in &mut stretches {
+            let plane = std::mem::replace(&mut stretch.next, stretch.line.planes.at(c + 1));
+            down::<S, A>(simd, data, stretch, plane, half);
         }
         for y in 0..A {
             let half = &half.0[y * WIDE..(y + 1) * WIDE];
@@ -139,10 +143,10 @@ pub(super) fn transform_input<S: Simd, const A: usize, const N: usize>(
     }
 }
 
-/// The columns of `stretch` in channel `c`, transformed.
+/// The columns of `stretch` in the channel at `plane`, transformed.
 #[inline(always)]
-fn down<S: Simd, const A: usize>(simd: S, data: &[f32], stretch: &Stretch<'_>, c: usize, half: &mut Half) {
-    let &Stretch { line, skip, at, columns } = stretch;
+fn down<S: Simd, const A: usize>(simd: S, data: &[f32], stretch: &Stretch<'_>, plane: usize, half: &mut Half) {
+    let &Stretch { line, skip, at, columns, next } = stretch;
     let zero = simd.splat(0.0);
     // Of the piece's columns, those that are there.
     let here = line.columns.start.max(skip).min(skip + columns)..line.columns.end.max(skip).min(skip + columns);
@@ -150,24 +154,28 @@ fn down<S: Simd, const A: usize>(simd: S, data: &[f32], stretch: &Stretch<'_>, c
     for from in (0..lo).step_by(S::LANES) {
         simd.store_rows::<A>([zero; 8], &mut half.0[at + from..], WIDE);
     }
-    let plane = line.planes.at(c);
     let start = line.from + plane;
-    let next = line.planes.at(c + 1).wrapping_sub(plane);
+    let next = next.wrapping_sub(plane);
     let mut from = lo;
     while from < hi {
         let cell = start + skip + from - line.columns.start;
-        let count = hi - from;
+        let count = (hi - from).min(S::LANES);
         // The next channel is on its way meanwhile.
         for y in 0..line.rows.len() {
             simd.prefetch(data, cell.wrapping_add(next) + y * line.row);
         }
-        let column = match count >= S::LANES && line.rows.len() == A {
+        // Where the piece ends, nobody minds what is read behind it.
+        let whole = count == S::LANES || hi == columns && cell + (A - 1) * line.row + S::LANES <= data.len();
+        let column = match whole && line.rows.len() == A {
             true => simd.load_rows::<A>(&data[cell..], line.row),
             false => {
-                let (mut column, count) = ([zero; 8], count.min(S::LANES));
-                for y in line.rows.clone() {
-                    let cell = cell + (y - line.rows.start) * line.row;
-                    column[y] = simd.load_partial(&data[cell..cell + count], 0.0);
+                let mut column = [zero; 8];
+                for y in 0..A {
+                    let (row, count) = match line.rows.contains(&y) {
+                        true => (cell + (y - line.rows.start) * line.row, count),
+                        false => (0, 0),
+                    };
+                    column[y] = simd.load_partial(&data[row..row + count], 0.0);
                 }
                 column
             }
