@@ -225,10 +225,10 @@ mod tests {
 
     #[test]
     fn sound_runs_pass_layer_by_layer() {
-        // By im2col the first convolution, a large one, runs fused with its pool.
+        // The first convolution, a large one, runs fused with its pool.
         let cases = [(Name::ZfNet, 5 + 3 + 3 + 2), (Name::ResNet18, 20 + 1 + 1)]
             .into_iter()
-            .flat_map(|(name, layers)| [(name, "im2col", layers - 1), (name, "winograd", layers)]);
+            .flat_map(|(name, layers)| ["im2col", "winograd"].map(|algorithm| (name, algorithm, layers - 1)));
         for (name, algorithm, layers) in cases {
             let checked = run(name, algorithm, 24);
             assert_eq!(checked.len(), layers, "{name} {algorithm}");
