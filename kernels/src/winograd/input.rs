@@ -97,6 +97,9 @@ pub(super) fn transform_input<S: Simd, const A: usize, const N: usize>(
     places: &mut impl Places,
     half: &mut Half,
 ) {
+    if channels.is_empty() {
+        return;
+    }
     let &Source { data, lines } = source;
     let tiles = layout.range(part.panel);
     let width = tiles.len();
