@@ -158,16 +158,14 @@ fn cut(cpu: &Cpu, work: &ConvPool2d<'_>, full: [usize; 2], batch: usize, direct:
     let step = work.pool.stride[0];
     let most = |room: usize| ((room / row).saturating_sub(work.pool.extent()[0]) / step + 1).min(full[0]);
     let dealt = |bands: usize| full[0].div_ceil(bands.next_multiple_of(cpu.threads.count()).div_ceil(batch));
+    // Fewest rows that make a whole number of tiles.
+    let unit = (1..=work.filters.rows()).find(|r| (r * step).is_multiple_of(work.filters.rows())).unwrap_or(1);
     let l2 = Caches::get().l2;
-    match work.filters {
+    let rows = match work.filters {
         Filters::Gemm(_) => [dealt(batch * full[0].div_ceil(most(l2 / 2))); 2],
-        Filters::Winograd(packed) => {
-            let m = packed.tile().m();
-            // Fewest rows that make a whole number of tiles.
-            let unit = (1..=m).find(|rows| (rows * step).is_multiple_of(m)).unwrap_or(1);
-            [dealt(batch), most(l2 / 4)].map(|rows| rows.next_multiple_of(unit).min(full[0]))
-        }
-    }
+        Filters::Winograd(_) => [dealt(batch), most(l2 / 4)],
+    };
+    rows.map(|rows| rows.next_multiple_of(unit).min(full[0]))
 }
 
 /// Pooled rows of a band that are computed together, and the rows of the convolution's maps that are there meanwhile.

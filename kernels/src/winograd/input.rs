@@ -97,6 +97,7 @@ pub(super) fn transform_input<S: Simd, const A: usize, const N: usize>(
     places: &mut impl Places,
     half: &mut Half,
 ) {
+    // An empty sum has no place either.
     if channels.is_empty() {
         return;
     }
