@@ -130,6 +130,44 @@ fn blocks_and_shares() {
     }
 }
 
+/// Where a tile ends beyond its map, products are left out: what stood in their place in the memory of a run before, here
+/// nothing but NaN, must not be seen.
+#[test]
+fn what_is_left_out_is_not_read() {
+    for (ins, outs, kernel, size) in
+        [(20, 40, (3, 1), [14, 14]), (33, 20, (3, 1), [7, 29]), (16, 70, (3, 2), [13, 9]), (5, 16, (5, 1), [21, 6])]
+    {
+        let case = Case { conv: conv(ins, outs, kernel, [1; 4]), batch: 1, size };
+        let (w, bias) = (numbers(1, case.conv.weights()), numbers(3, outs));
+        let bytes: Vec<u8> = w.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let (x, nan) = (numbers(2, ins * size[0] * size[1]), vec![f32::NAN; ins * size[0] * size[1]]);
+        for level in Level::available() {
+            for tile in winograd::tiles(&case.conv) {
+                let (cpu, full) = (Cpu::single(level), Window::full(case.out()));
+                let packed = winograd::pack(&cpu, &case.conv, Weights::new(&bytes, Dtype::F32), None, tile);
+                let of = |x| run(&cpu, &packed, &case, &bias, false, Maps::new(x, 1, ins, size), full);
+                assert!(of(&nan).iter().any(|y| y.is_nan()));
+                let want = reference::convolution::conv2d(&case.conv, &w, Some(&bias), &x, 1, size, case.out());
+                let error = relative_error(&of(&x), &want);
+                assert!(error < 1e-5, "{level} {tile:?} {case:?}: relative error {error:e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn multiplications_are_those_that_are_made() {
+    let count = |tile, size| winograd::multiplications(&conv(3, 1, KINDS[0], [1; 4]), tile, size);
+    assert_eq!(count(Tile::F4, [16, 16]), 3 * 24 * 24);
+    assert_eq!(count(Tile::F4, [14, 13]), 3 * 23 * 23);
+    assert_eq!(count(Tile::F2, [7, 8]), 3 * 15 * 16);
+    assert_eq!(count(Tile::F6, [1, 1]), 3 * 7 * 7);
+    // Parts of 2×2, 2×1, 1×2 and 1×1 taps: the last three have nothing at ∞ along an axis.
+    let count = |size| winograd::multiplications(&conv(32, 1, (3, 2), [1; 4]), Tile::F2, size);
+    assert_eq!(count([8, 8]), 32 * (12 + 8) * (12 + 8));
+    assert_eq!(count([7, 7]), 32 * (11 + 8) * (11 + 8));
+}
+
 #[test]
 fn empty_sums_are_the_bias() {
     for (level, kernel) in Level::available().into_iter().flat_map(|level| KINDS.map(|kernel| (level, kernel))) {

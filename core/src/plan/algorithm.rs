@@ -147,7 +147,8 @@ fn im2col(conv: &Conv2d, [h, w]: [usize; 2], level: Level) -> f64 {
 /// Cost of Winograd with `tile`.
 fn cost(conv: &Conv2d, [h, w]: [usize; 2], level: Level, tile: Tile) -> f64 {
     let (m, lanes) = (tile.m(), level.lanes());
-    let tiles = (h.div_ceil(m) * w.div_ceil(m)) as f64 / lanes as f64;
+    let count = h.div_ceil(m) * w.div_ceil(m);
+    let tiles = count as f64 / lanes as f64;
     // Parted by stride, channels are more; filters fill whole vectors.
     let ins = (conv.in_channels * conv.geometry.stride.iter().product::<usize>()) as f64;
     let outs = conv.out_channels.next_multiple_of(lanes) as f64;
@@ -160,5 +161,6 @@ fn cost(conv: &Conv2d, [h, w]: [usize; 2], level: Level, tile: Tile) -> f64 {
     let transform = rate * [80.0, 120.0, 170.0, 240.0, 340.0, 450.0][alpha - 3];
     // What is parted is copied first, and its tiles lie beyond L2.
     let input = if conv.geometry.stride == [1, 1] { 1.25 } else { 6.0 };
-    winograd::multiplications(conv, tile) as f64 * outs * each + transform * tiles * (input * ins + outs)
+    let multiplications = winograd::multiplications(conv, tile, [h, w]) as f64 / count.max(1) as f64;
+    multiplications * outs * each + transform * tiles * (input * ins + outs)
 }

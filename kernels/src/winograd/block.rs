@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::input::{self, Half, Line, Source, Strided, transform_input};
-use super::layout::{InputTask, Layout, Share};
+use super::layout::{InputTask, Layout, Share, Wanted};
 use super::output::{Finish, Sink, Target, finish};
 use super::{PackedWinograd, Tile, V, reach, taps};
 use crate::Cpu;
@@ -29,6 +29,14 @@ pub(super) struct Work<'a> {
 }
 
 impl Work<'_> {
+    /// Which outputs of `tiles`, a line whose first output is at `to`, are wanted.
+    fn wanted(&self, tiles: Range<usize>, [y, x]: [usize; 2]) -> Wanted {
+        let (m, window) = (self.finish.packed.tile.m(), self.window);
+        let rows = window.y0.saturating_sub(y)..window.y1.saturating_sub(y).min(m);
+        let columns = window.x0.saturating_sub(x)..(window.x1 - x).min(tiles.len() * m);
+        Wanted { tiles, rows, columns }
+    }
+
     /// Results along an axis for one that is stored.
     pub(super) fn part(&self) -> usize {
         if self.finish.pool { 2 } else { 1 }
@@ -104,8 +112,8 @@ pub(super) struct Block {
 
 impl Block {
     pub(super) fn layout(&self, work: &Work<'_>, shape: Shape) -> Layout {
-        let tiles = self.images.len() * self.rows.len() * work.columns;
-        Layout::new(tiles, work.columns, shape, &work.finish.packed.filters)
+        let wanted: Vec<_> = self.each_line(work).map(|(_, tiles, to)| work.wanted(tiles, to)).collect();
+        Layout::new(work.finish.packed, &wanted, work.columns, shape)
     }
 
     /// First tile and first output of each line, and its image.
@@ -125,14 +133,12 @@ impl Block {
 
     /// What its lines write, `planes` of each image.
     fn targets(&self, work: &Work<'_>, planes: usize) -> Vec<Target> {
-        let (m, window, part) = (work.finish.packed.tile.m(), work.window, work.part());
+        let (left, part) = (work.window.x0, work.part());
         self.each_line(work)
             .map(|(n, tiles, [y, x])| {
-                let rows = window.y0.saturating_sub(y)..window.y1.saturating_sub(y).min(m);
-                let columns = window.x0.saturating_sub(x)..(window.x1 - x).min(tiles.len() * m);
-                let (top, left) = ((y + rows.start) / part, (x + columns.start - window.x0) / part);
-                let place = [(n - self.images.start) * planes, top, left];
-                Target { tiles, rows, columns, place }
+                let wanted = work.wanted(tiles, [y, x]);
+                let (top, left) = ((y + wanted.rows.start) / part, (x + wanted.columns.start - left) / part);
+                Target { wanted, place: [(n - self.images.start) * planes, top, left] }
             })
             .collect()
     }

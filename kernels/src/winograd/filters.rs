@@ -21,7 +21,6 @@ pub(super) const GROUP: usize = 16;
 pub(super) struct Filters {
     level: Level,
     count: usize,
-    xis: usize,
     shape: Shape,
     steps: Steps,
     /// From place to place.
@@ -47,7 +46,7 @@ impl Filters {
         let pitch = k * count.next_multiple_of(shape.lanes) + LINE;
         let data = AlignedBuf::lasting(xis * pitch);
         assert_eq!(products.iter().filter(|[_, step]| *step == 0).count(), xis, "the first product of each place");
-        let mut filters = Self { level: cpu.level, count, xis, shape, steps, pitch, data, products };
+        let mut filters = Self { level: cpu.level, count, shape, steps, pitch, data, products };
         let panels: Vec<_> = (0..filters.panels()).map(|p| (filters.range(p), filters.width(p))).collect();
         let mut rests: Vec<_> = filters.data.chunks_exact_mut(pitch).collect();
         let mut parts = Vec::with_capacity(steps.count() * panels.len());
@@ -96,11 +95,6 @@ impl Filters {
     /// The kc blocks that channels are cut into.
     pub(super) fn steps(&self) -> Steps {
         self.steps
-    }
-
-    /// Places ξ.
-    pub(super) fn xis(&self) -> usize {
-        self.xis
     }
 
     /// How many panels share the filters.

@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use super::layout::{Layout, Part};
+use super::layout::{Layout, Part, kind};
 use super::transform::{self, MAX_ALPHA};
 use crate::simd::Simd;
 
@@ -124,6 +124,7 @@ pub(super) fn transform_input<S: Simd, const A: usize, const N: usize>(
     let last = place[lane - 1];
     place[lane..].fill(last);
     let at = place.map(|tile| tile as usize * N);
+    let kept = layout.kept(part.panel);
     let (straight, close) = (stretches.len() == 1, end - 1 <= S::LANES);
 
     for (i, c) in channels.enumerate() {
@@ -142,7 +143,16 @@ pub(super) fn transform_input<S: Simd, const A: usize, const N: usize>(
                     *v = simd.permute(*v, &place);
                 }
             }
-            places.store::<S, A>(simd, transform::input::<S, A>(simd, row), y * A, i * width, width);
+            let row = transform::input::<S, A>(simd, row);
+            let Some(kept) = &kept else {
+                places.store::<S, A>(simd, row, y * A, i * width, width);
+                continue;
+            };
+            for x in 0..A {
+                let lanes = &kept[kind(A, y, x)];
+                let v = if lanes.first { row[x] } else { simd.permute(row[x], &lanes.lanes) };
+                places.store_one(simd, v, y * A + x, i * lanes.count, lanes.count);
+            }
         }
     }
 }
@@ -223,6 +233,9 @@ pub(super) trait Places {
     /// The first `width` lanes of vector j, for j < `N`, to place `xi` + j, from its element `from` on; what follows may be
     /// overwritten.
     fn store<S: Simd, const N: usize>(&mut self, simd: S, v: [S::F32; 8], xi: usize, from: usize, width: usize);
+
+    /// The first `width` lanes of `v` to place `xi`, likewise.
+    fn store_one<S: Simd>(&mut self, simd: S, v: S::F32, xi: usize, from: usize, width: usize);
 }
 
 /// One after the other, with at least a vector from the end of one to the next.
@@ -237,6 +250,11 @@ impl Places for Strided<'_> {
     fn store<S: Simd, const N: usize>(&mut self, simd: S, v: [S::F32; 8], xi: usize, from: usize, _: usize) {
         simd.store_rows::<N>(v, &mut self.v[xi * self.stride + from..], self.stride);
     }
+
+    #[inline(always)]
+    fn store_one<S: Simd>(&mut self, simd: S, v: S::F32, xi: usize, from: usize, _: usize) {
+        simd.store(v, &mut self.v[xi * self.stride + from..]);
+    }
 }
 
 /// Each on its own.
@@ -245,12 +263,17 @@ pub(super) struct Slices<'a>(pub(super) Vec<&'a mut [f32]>);
 impl Places for Slices<'_> {
     #[inline(always)]
     fn store<S: Simd, const N: usize>(&mut self, simd: S, v: [S::F32; 8], xi: usize, from: usize, width: usize) {
-        for (v, to) in v.into_iter().zip(&mut self.0[xi..xi + N]) {
-            let to = &mut to[from..];
-            match to.len() < S::LANES {
-                true => simd.store_partial(v, &mut to[..width]),
-                false => simd.store(v, to),
-            }
+        for (i, v) in v.into_iter().take(N).enumerate() {
+            self.store_one(simd, v, xi + i, from, width);
+        }
+    }
+
+    #[inline(always)]
+    fn store_one<S: Simd>(&mut self, simd: S, v: S::F32, xi: usize, from: usize, width: usize) {
+        let to = &mut self.0[xi][from..];
+        match to.len() < S::LANES {
+            true => simd.store_partial(v, &mut to[..width]),
+            false => simd.store(v, to),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::ops::{Range, RangeInclusive};
 
 use super::PackedWinograd;
-use super::layout::{GAP, Layout, Part};
+use super::layout::{GAP, KINDS, Layout, Part, Wanted, kind};
 use super::transform::{self, MAX_ALPHA};
 use crate::aligned::{AlignedBuf, LINE};
 use crate::caches::Caches;
@@ -22,15 +22,11 @@ thread_local! {
     static M: Cell<Option<AlignedBuf>> = const { Cell::new(None) };
 }
 
-/// Neighbours of one row of tiles: what they write.
+/// What neighbours of one row of tiles write.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
-    /// Among the tiles of a block; targets follow each other.
-    pub(super) tiles: Range<usize>,
-    /// Of the rows and columns of the tiles, those that are wanted; even, where they are pooled.
-    pub(super) rows: Range<usize>,
-    pub(super) columns: Range<usize>,
-    /// Where they go, as the [`Sink`] has it.
+    pub(super) wanted: Wanted,
+    /// Where it goes, as the [`Sink`] has it.
     pub(super) place: [usize; 3],
 }
 
@@ -44,6 +40,8 @@ pub(super) trait Sink {
 struct Place {
     /// The tiles.
     range: Range<usize>,
+    /// How many of them places of each kind are needed for.
+    counts: [usize; KINDS],
     start: usize,
     /// From ξ to ξ.
     stride: usize,
@@ -74,13 +72,19 @@ pub(super) fn finish<S: Simd, const A: usize, const N: usize>(
     let nr = const { Shape::of::<S>().nr() };
     let steps = layout.steps();
     let (chunks, groups) = cut(layout, panels.len(), A * A * nr);
+    let ranks = layout.ranks();
     let widest = (0..layout.panels()).map(|t| layout.range(t).len()).max().unwrap_or(0);
     let stride = panels.len().div_ceil(groups) * nr * layout.panels().div_ceil(chunks) * widest + GAP;
     let mut products = AlignedBuf::reused(M.take(), A * A * stride);
     // Where V of each panel of tiles lies, kc block after kc block.
     let places: Vec<Place> = (0..steps.count())
         .flat_map(|step| (0..layout.panels()).map(move |panel| Part { panel, step }))
-        .map(|part| Place { range: layout.range(part.panel), start: layout.start(part), stride: layout.stride(part) })
+        .map(|part| Place {
+            range: layout.range(part.panel),
+            counts: layout.counts(part.panel),
+            start: layout.start(part),
+            stride: layout.stride(part),
+        })
         .collect();
     for parts in (0..chunks).map(|i| share(0..layout.panels(), chunks, i)) {
         let tiles = layout.range(parts.start).start..layout.range(parts.end - 1).end;
@@ -90,7 +94,7 @@ pub(super) fn finish<S: Simd, const A: usize, const N: usize>(
             // Parts of a panel of tiles that are asked for with each panel of filters.
             let asked = widest.div_ceil(group.len());
             for (i, &[xi, step]) in u.products().iter().enumerate() {
-                let k = steps.range(step);
+                let (k, kind) = (steps.range(step), kind(A, xi / A, xi % A));
                 // The filters and tiles of the next product are on their way meanwhile.
                 let [after, later] = u.products()[(i + 1) % u.products().len()];
                 let [now, soon] = [step, later].map(|s| &places[s * layout.panels()..][parts.clone()]);
@@ -103,13 +107,16 @@ pub(super) fn finish<S: Simd, const A: usize, const N: usize>(
                     };
                     let each = width.div_ceil(parts.len());
                     for (i, (at, soon)) in now.iter().zip(soon).enumerate() {
+                        let rows = at.counts[kind];
+                        if rows == 0 {
+                            continue;
+                        }
                         let a = &v[at.start + xi * at.stride..];
                         let soon = &v[soon.start + after * soon.stride..];
                         let ahead = [
                             Ahead::stream(next, i * k.len() * each, each),
                             Ahead::stream(soon, n * k.len() * asked, asked),
                         ];
-                        let rows = at.range.len();
                         let c = xi * stride + place(p) + (at.range.start - tiles.start) * width;
                         let c = &mut products[c..][..rows * width];
                         let b = &Straight { data: filters, step: width };
@@ -132,18 +139,27 @@ pub(super) fn finish<S: Simd, const A: usize, const N: usize>(
                     // Those that follow, of all that the sink has.
                     let all = u.range(panels.end - 1).end - first;
                     let next = lanes.end.min(all)..(lanes.end + S::LANES).min(all);
-                    let start = targets.partition_point(|target| target.tiles.end <= tiles.start);
-                    for target in targets[start..].iter().take_while(|target| target.tiles.start < tiles.end) {
-                        let from = target.tiles.start.max(tiles.start);
-                        let end = target.tiles.end.min(tiles.end);
+                    let start = targets.partition_point(|target| target.wanted.tiles.end <= tiles.start);
+                    for target in targets[start..].iter().take_while(|target| target.wanted.tiles.start < tiles.end) {
+                        let from = target.wanted.tiles.start.max(tiles.start);
+                        let end = target.wanted.tiles.end.min(tiles.end);
                         if N >= 4 {
                             ask(simd, target, work.pool, next.clone(), sink);
                         }
                         for t in (from..end).step_by(PIECE) {
                             let piece = t..end.min(t + PIECE);
                             for (i, t) in piece.clone().enumerate() {
-                                let from = &products[place(p) + (t - tiles.start) * width + j..];
-                                cells.transform::<S, A, N>(simd, &then, from, stride, i);
+                                let from = &products[place(p) + j..];
+                                match ranks.get(t) {
+                                    None => {
+                                        let at = [(t - tiles.start) * width; KINDS];
+                                        cells.transform::<S, A, N, true>(simd, &then, from, at, stride, i);
+                                    }
+                                    Some(ranks) => {
+                                        let at = ranks.map(|t| (t - tiles.start) * width);
+                                        cells.transform::<S, A, N, false>(simd, &then, from, at, stride, i);
+                                    }
+                                }
                             }
                             cells.store::<S, N>(simd, target, work.pool, piece, lanes.clone(), sink);
                         }
@@ -192,10 +208,10 @@ const SHORT: RangeInclusive<usize> = LINE / 2..=LINE;
 #[inline(always)]
 fn ask<S: Simd>(simd: S, target: &Target, pool: bool, lanes: Range<usize>, sink: &mut impl Sink) {
     let part = if pool { 2 } else { 1 };
-    if !SHORT.contains(&(target.columns.len() / part)) {
+    if !SHORT.contains(&(target.wanted.columns.len() / part)) {
         return;
     }
-    for y in 0..target.rows.len() / part {
+    for y in 0..target.wanted.rows.len() / part {
         for first in lanes.clone().step_by(8) {
             let eight = first..lanes.end.min(first + 8);
             let count = eight.len();
@@ -227,19 +243,29 @@ struct Cells {
 }
 
 impl Cells {
-    /// Aᵀ M A of tile `i` of the piece, then bias, max(x, 0) and the pool, as asked for; `M[ξ]` lies at `from[ξ · stride]`.
+    /// Aᵀ M A of tile `i` of the piece, then bias, max(x, 0) and the pool, as asked for; `M[ξ]` lies at
+    /// `from[ξ · stride + at[kind of ξ]]`; `SAME` for all kinds or not.
     #[inline(always)]
-    fn transform<S: Simd, const A: usize, const N: usize>(
+    fn transform<S: Simd, const A: usize, const N: usize, const SAME: bool>(
         &mut self,
         simd: S,
         then: &Then<S>,
         from: &[f32],
+        at: [usize; KINDS],
         stride: usize,
         i: usize,
     ) {
         let zero = simd.splat(0.0);
         for x in 0..A {
-            let column = simd.load_rows::<A>(&from[x * stride..], A * stride);
+            let [first, inner, last] = [at[kind(A, 0, x)], at[kind(A, 1, x)], at[kind(A, A - 1, x)]];
+            let mut column = [zero; 8];
+            if SAME || first == inner && inner == last {
+                column = simd.load_rows::<A>(&from[x * stride + inner..], A * stride);
+            } else {
+                for y in 0..A {
+                    column[y] = simd.load(&from[(y * A + x) * stride + at[kind(A, y, x)]..]);
+                }
+            }
             let column = transform::output::<S, A, N>(simd, column);
             simd.store_rows::<N>(column, &mut self.half[x * S::LANES..], A * S::LANES);
         }
@@ -282,18 +308,19 @@ impl Cells {
     ) {
         let part = if pool { 2 } else { 1 };
         // Columns of the piece in the target's, and those of them that are wanted.
-        let here = (piece.start - target.tiles.start) * N / part..(piece.end - target.tiles.start) * N / part;
-        let columns = target.columns.start / part..target.columns.end / part;
+        let here =
+            (piece.start - target.wanted.tiles.start) * N / part..(piece.end - target.wanted.tiles.start) * N / part;
+        let columns = target.wanted.columns.start / part..target.wanted.columns.end / part;
         let wanted = here.start.max(columns.start)..here.end.min(columns.end);
         if wanted.is_empty() {
             return;
         }
-        for y in target.rows.start / part..target.rows.end / part {
+        for y in target.wanted.rows.start / part..target.wanted.rows.end / part {
             let cells = &self.cells[y * COLUMNS * S::LANES..(y + 1) * COLUMNS * S::LANES];
             for first in (0..lanes.len()).step_by(8) {
                 let eight = lanes.start + first..lanes.end.min(lanes.start + first + 8);
                 let count = eight.len();
-                let mut rows = sink.rows(target, eight, y - target.rows.start / part);
+                let mut rows = sink.rows(target, eight, y - target.wanted.rows.start / part);
                 let mut x = wanted.start;
                 while x < wanted.end {
                     // The last vector begins so that it is whole, where there is one before.

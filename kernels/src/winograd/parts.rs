@@ -30,10 +30,20 @@ pub(super) fn tile_bytes(conv: &Conv2d, tile: Tile) -> usize {
     tile.alpha(conv).pow(2) * parted(conv).max(1) * size_of::<f32>()
 }
 
-/// Multiplications for a tile and an output channel.
-pub fn multiplications(conv: &Conv2d, tile: Tile) -> usize {
-    let steps = steps(conv);
-    products(conv, tile).iter().map(|&[_, step]| steps.range(step).len()).sum()
+/// Multiplications for an output channel of maps of `size`: tiles that end beyond the map have no product at ∞ there.
+pub fn multiplications(conv: &Conv2d, tile: Tile, size: [usize; 2]) -> usize {
+    let (alpha, m, steps) = (tile.alpha(conv), tile.m(), steps(conv));
+    let whole = |n: usize, ends: bool| if ends { n / m } else { n.div_ceil(m) };
+    let tiles = |xi: usize| {
+        let [bottom, right] = at_infinity(alpha, xi);
+        whole(size[0], bottom) * whole(size[1], right)
+    };
+    products(conv, tile).iter().map(|&[xi, step]| tiles(xi) * steps.range(step).len()).sum()
+}
+
+/// Whether the row and the column of place `xi` are those of ∞.
+fn at_infinity(alpha: usize, xi: usize) -> [bool; 2] {
+    [xi / alpha, xi % alpha].map(|i| transform::has_infinity(alpha) && i + 1 == alpha)
 }
 
 /// The products to be made, place ξ and kc block of each: those whose filters are not all zero. Empty sums are among them,
@@ -42,11 +52,10 @@ fn products(conv: &Conv2d, tile: Tile) -> Vec<[usize; 2]> {
     let (alpha, steps) = (tile.alpha(conv), steps(conv));
     let ([side, _], [s, _]) = (conv.geometry.kernel, conv.geometry.stride);
     // The place of ∞ sees the last tap alone: a part that has one tap less is zero there.
-    let infinity = |i: usize| transform::has_infinity(alpha) && i + 1 == alpha;
     let lacks = |first: usize| first + (taps(conv) - 1) * s >= side;
     let zero = |xi: usize, c: usize| {
-        let part = c / conv.in_channels;
-        infinity(xi / alpha) && lacks(part / s) || infinity(xi % alpha) && lacks(part % s)
+        let (part, [bottom, right]) = (c / conv.in_channels, at_infinity(alpha, xi));
+        bottom && lacks(part / s) || right && lacks(part % s)
     };
     let made = |&[xi, step]: &[usize; 2]| {
         let mut channels = steps.range(step);

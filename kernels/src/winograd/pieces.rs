@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use super::block::{transform_all, with_alpha};
 use super::input::{Line, Planes, Source};
-use super::layout::Layout;
+use super::layout::{Layout, Wanted};
 use super::output::{Finish, Sink, Target, finish};
 use super::{PackedWinograd, Tile, V, taps, tile_bytes};
 use crate::Cpu;
@@ -107,7 +107,7 @@ pub fn winograd_pieces(
             let (part, after) = rest.split_at_mut(end - at);
             let pieces = &pieces[first..=i];
             let finish = Finish { packed, bias, activation, pool: false };
-            blocks.push(Pieces { finish, from, pieces, tiles, start: at, to: part });
+            blocks.push(Pieces { finish, from, pieces, start: at, to: part });
             (rest, at, first, tiles) = (after, end, i + 1, 0);
         }
     }
@@ -166,8 +166,6 @@ struct Pieces<'a> {
     finish: Finish<'a>,
     from: &'a [f32],
     pieces: &'a [Piece],
-    /// Of all of them.
-    tiles: usize,
     /// Where `to` begins.
     start: usize,
     to: &'a mut [f32],
@@ -179,8 +177,9 @@ impl SimdOp for Pieces<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         let packed = self.finish.packed;
-        let layout = Layout::new(self.tiles, 0, const { Shape::of::<S>() }, &packed.filters);
         let (lines, targets) = self.lines();
+        let wanted: Vec<_> = targets.iter().map(|target| target.wanted.clone()).collect();
+        let layout = Layout::new(packed, &wanted, 0, const { Shape::of::<S>() });
         let mut v = AlignedBuf::reused(V.take(), layout.len());
         transform_all(simd, packed, &Source { data: self.from, lines: &lines }, &layout, &mut v);
         let (panels, work, sink) = (0..packed.filters.panels(), self.finish, &mut Packed(&mut self.to));
@@ -213,7 +212,7 @@ impl Pieces<'_> {
                     columns: 0..row,
                 });
                 let place = [piece.to - self.start + y * width, height * width, width];
-                targets.push(Target { tiles, rows: 0..m.min(height - y), columns: 0..width, place });
+                targets.push(Target { wanted: Wanted { tiles, rows: 0..m.min(height - y), columns: 0..width }, place });
             }
         }
         (lines, targets)
