@@ -45,6 +45,9 @@ impl FromStr for Algorithm {
 /// The tile of each node that runs so.
 pub(crate) type Tiles = Vec<Option<Tile>>;
 
+/// The part of im2col's cost that Winograd must save to be worth its memory.
+const LEAST: f64 = 0.02;
+
 /// Chooses for every convolution of `model`: for whole pictures, and where many windows run together.
 pub(crate) fn choose(model: &Model, cpu: &Cpu, algorithm: Algorithm) -> [Tiles; 2] {
     let network = &model.network;
@@ -64,8 +67,9 @@ pub(crate) fn choose(model: &Model, cpu: &Cpu, algorithm: Algorithm) -> [Tiles; 
             let mut wins: Vec<(NodeId, Tile, f64, usize)> = candidates
                 .filter_map(|(id, conv)| {
                     let (tile, cost) = best(network, id, &conv, cpu.level);
-                    let saved = im2col(&conv, network.node(id).shape.size(), cpu.level) - cost;
-                    (saved > 0.0).then_some((id, tile, saved, more(&conv, tile)))
+                    let plain = im2col(&conv, network.node(id).shape.size(), cpu.level);
+                    let saved = plain - cost;
+                    (saved > LEAST * plain).then_some((id, tile, saved, more(&conv, tile)))
                 })
                 .collect();
             // The most saved for a byte first.

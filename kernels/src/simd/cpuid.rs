@@ -1,6 +1,7 @@
 //! What the CPUID instruction says of the data caches and of the width of the vector units.
 
 use std::arch::x86_64::{__cpuid_count, CpuidResult};
+use std::sync::OnceLock;
 
 /// Bytes of the data caches of levels 1 to 3; 0 where the processor does not say.
 pub(crate) fn caches() -> [usize; 3] {
@@ -28,11 +29,15 @@ pub(crate) fn caches() -> [usize; 3] {
     found
 }
 
-/// Whether 512-bit vectors take two turns of 256-bit units: Zen 4, the one family with AVX-512 that does so.
+/// Whether 512-bit vectors take two turns of 256-bit units: Zen 4, the one family with AVX-512 that does so. Asked once, for a
+/// virtual machine's monitor answers, and takes its time.
 pub(crate) fn halves_512() -> bool {
-    let version = leaf(1, 0).eax;
-    let family = (version >> 8 & 0xf) + (version >> 20 & 0xff);
-    amd() && family == 0x19
+    static HALVES: OnceLock<bool> = OnceLock::new();
+    *HALVES.get_or_init(|| {
+        let version = leaf(1, 0).eax;
+        let family = (version >> 8 & 0xf) + (version >> 20 & 0xff);
+        amd() && family == 0x19
+    })
 }
 
 /// Whether the vendor is "AuthenticAMD", by how that ends.

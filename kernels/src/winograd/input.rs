@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use super::layout::{Layout, Part, kind};
+use super::layout::{KINDS, Lanes, Layout, Part, kind};
 use super::transform::{self, MAX_ALPHA};
 use crate::simd::Simd;
 
@@ -123,35 +123,66 @@ pub(super) fn transform_input<S: Simd, const A: usize, const N: usize>(
     }
     let last = place[lane - 1];
     place[lane..].fill(last);
-    let at = place.map(|tile| tile as usize * N);
-    let kept = layout.kept(part.panel);
-    let (straight, close) = (stretches.len() == 1, end - 1 <= S::LANES);
+    let straight = stretches.len() == 1;
+    let panel = Panel { data, stretches, place, straight, close: end - 1 <= S::LANES, width };
+    match layout.kept(part.panel) {
+        None => panel.transform::<S, A, N>(simd, channels, None, places, half),
+        Some(kept) => panel.transform::<S, A, N>(simd, channels, Some(&kept), places, half),
+    }
+}
 
-    for (i, c) in channels.enumerate() {
-        for stretch in &mut stretches {
-            let plane = std::mem::replace(&mut stretch.next, stretch.line.planes.at(c + 1));
-            down::<S, A>(simd, data, stretch, plane, half);
-        }
-        for y in 0..A {
-            let half = &half.0[y * WIDE..(y + 1) * WIDE];
-            let mut row = match close {
-                true => spaced::<S, A, N>(simd, half),
-                false => simd.load_columns(half, &at),
-            };
-            if close && !straight {
-                for v in &mut row[..A] {
-                    *v = simd.permute(*v, &place);
-                }
+/// A panel of tiles, as the way in sees it.
+struct Panel<'a> {
+    data: &'a [f32],
+    stretches: Vec<Stretch<'a>>,
+    /// Where each tile begins in the columns of all stretches, in tiles.
+    place: [u32; 16],
+    /// Whether they are neighbours.
+    straight: bool,
+    /// Whether that is within a vector of tiles.
+    close: bool,
+    width: usize,
+}
+
+impl Panel<'_> {
+    /// V of `channels`; of places of each kind for the lanes that are `kept`, if not for all.
+    #[inline(always)]
+    fn transform<S: Simd, const A: usize, const N: usize>(
+        mut self,
+        simd: S,
+        channels: Range<usize>,
+        kept: Option<&[Lanes; KINDS]>,
+        places: &mut impl Places,
+        half: &mut Half,
+    ) {
+        let Self { data, ref mut stretches, place, straight, close, width } = self;
+        let at = place.map(|tile| tile as usize * N);
+        for (i, c) in channels.enumerate() {
+            for stretch in &mut *stretches {
+                let plane = std::mem::replace(&mut stretch.next, stretch.line.planes.at(c + 1));
+                down::<S, A>(simd, data, stretch, plane, half);
             }
-            let row = transform::input::<S, A>(simd, row);
-            let Some(kept) = &kept else {
-                places.store::<S, A>(simd, row, y * A, i * width, width);
-                continue;
-            };
-            for x in 0..A {
-                let lanes = &kept[kind(A, y, x)];
-                let v = if lanes.first { row[x] } else { simd.permute(row[x], &lanes.lanes) };
-                places.store_one(simd, v, y * A + x, i * lanes.count, lanes.count);
+            for y in 0..A {
+                let half = &half.0[y * WIDE..(y + 1) * WIDE];
+                let mut row = match close {
+                    true => spaced::<S, A, N>(simd, half),
+                    false => simd.load_columns(half, &at),
+                };
+                if close && !straight {
+                    for v in &mut row[..A] {
+                        *v = simd.permute(*v, &place);
+                    }
+                }
+                let row = transform::input::<S, A>(simd, row);
+                let Some(kept) = kept else {
+                    places.store::<S, A>(simd, row, y * A, i * width, width);
+                    continue;
+                };
+                for x in 0..A {
+                    let lanes = &kept[kind(A, y, x)];
+                    let v = if lanes.first { row[x] } else { simd.permute(row[x], &lanes.lanes) };
+                    places.store_one(simd, v, y * A + x, i * lanes.count, lanes.count);
+                }
             }
         }
     }

@@ -14,6 +14,7 @@ use super::PackedWinograd;
 use super::input::{Slices, Strided};
 use super::transform;
 use crate::gemm::{Shape, Steps};
+use crate::simd::fma_rate;
 
 /// Floats between the ends and beginnings of two ξ: a cache line, and room for a vector that is stored past the end.
 pub(super) const GAP: usize = 16;
@@ -103,7 +104,7 @@ impl Layout {
         let alpha = packed.alpha();
         let panels = (0..tiles.div_ceil(line.max(1)) * each).map(|panel| {
             let tiles = range(panel);
-            Panel { kept: kept(packed, lines, &tiles), tiles }
+            Panel { kept: kept(packed, lines, &tiles, shape), tiles }
         });
         Self { tiles, alpha, steps: packed.filters.steps(), panels: panels.collect() }
     }
@@ -209,11 +210,13 @@ impl Layout {
 /// Of the lanes of a panel of `tiles`, those that places of each kind are needed for: with a point of 0 where the first
 /// output of m is wanted, with one of ∞ where the last is. Nothing where that is all of them, or so many that it would not pay to
 /// sort them out.
-fn kept(packed: &PackedWinograd, lines: &[Wanted], tiles: &Range<usize>) -> Option<[u16; KINDS]> {
+fn kept(packed: &PackedWinograd, lines: &[Wanted], tiles: &Range<usize>, shape: Shape) -> Option<[u16; KINDS]> {
     /// Of how many products one must be left out.
     const PAYS: usize = 32;
+    /// Cycles from one multiply-add of a sum to the next.
+    const LATENCY: usize = 4;
     let (alpha, m) = (packed.alpha(), packed.tile.m());
-    let (mut kept, mut all) = ([0; KINDS], true);
+    let (mut kept, mut lacks) = ([0; KINDS], 0);
     let first = lines.partition_point(|line| line.tiles.end <= tiles.start);
     for Wanted { tiles: line, rows, columns } in lines[first..].iter().take_while(|line| line.tiles.start < tiles.end) {
         let [from, to] = [line.start, line.end].map(|t| t.clamp(tiles.start, tiles.end) - tiles.start);
@@ -223,18 +226,23 @@ fn kept(packed: &PackedWinograd, lines: &[Wanted], tiles: &Range<usize>) -> Opti
         let ends = columns.end < line.len() * m && line.end <= tiles.end;
         let columns = [lanes & !(u16::from(begins) << from), lanes, lanes & !(u16::from(ends) << (to - 1))];
         let rows = [rows.start == 0, true, rows.end == m];
-        all &= !begins && !ends && rows == [true; 3];
+        lacks += usize::from(begins) + usize::from(ends);
+        lacks += (usize::from(!rows[0]) + usize::from(!rows[2])) * (to - from);
         for (i, kept) in kept.iter_mut().enumerate() {
             *kept |= if rows[i / 3] { columns[i % 3] } else { 0 };
         }
     }
-    if all {
+    // Each leaves out α products at most.
+    if lacks * PAYS < alpha * tiles.len() {
         return None;
     }
     // Places of each kind along an axis.
-    let places =
-        [1, alpha - 1 - usize::from(transform::has_infinity(alpha)), usize::from(transform::has_infinity(alpha))];
-    let made: usize = (0..KINDS).map(|i| places[i / 3] * places[i % 3] * kept[i].count_ones() as usize).sum();
+    let infinity = usize::from(transform::has_infinity(alpha));
+    let places = [1, alpha - 1 - infinity, infinity];
+    // Fewer tiles take as long as those that keep the multiply-adds busy.
+    let busy = (LATENCY * fma_rate(shape.lanes)).div_ceil(shape.vectors).min(tiles.len());
+    let time = |mask: u16| if mask == 0 { 0 } else { busy.max(mask.count_ones() as usize) };
+    let made: usize = (0..KINDS).map(|i| places[i / 3] * places[i % 3] * time(kept[i])).sum();
     let all = alpha * alpha * tiles.len();
     (made + all / PAYS <= all).then_some(kept)
 }

@@ -257,10 +257,9 @@ impl Cells {
     ) {
         let zero = simd.splat(0.0);
         for x in 0..A {
-            let [first, inner, last] = [at[kind(A, 0, x)], at[kind(A, 1, x)], at[kind(A, A - 1, x)]];
             let mut column = [zero; 8];
-            if SAME || first == inner && inner == last {
-                column = simd.load_rows::<A>(&from[x * stride + inner..], A * stride);
+            if SAME {
+                column = simd.load_rows::<A>(&from[x * stride + at[0]..], A * stride);
             } else {
                 for y in 0..A {
                     column[y] = simd.load(&from[(y * A + x) * stride + at[kind(A, y, x)]..]);
