@@ -286,11 +286,11 @@ fn run(cpu: &Cpu, conv: &Conv2d, finish: Finish<'_>, input: Maps<'_>, out: MapsM
         let layout = block.layout(&work, Shape::at(cpu.level));
         let mut buffer = AlignedBuf::reused(v, layout.len());
         cpu.threads.for_each(layout.tasks(&mut buffer, cpu.threads.count()), |task| {
-            cpu.level.dispatch(Input { work: &work, block, task });
+            cpu.level.dispatch(Input { work: &work, block, layout: &layout, task });
         });
         let tasks: Vec<_> = shares.iter().copied().zip(planes.drain(..shares.len())).collect();
         cpu.threads.for_each(tasks, |((from, to), planes)| {
-            cpu.level.dispatch(Output { work: &work, block, panels: from..to, v: &buffer, planes });
+            cpu.level.dispatch(Output { work: &work, block, layout: &layout, panels: from..to, v: &buffer, planes });
         });
         v = Some(buffer);
     }

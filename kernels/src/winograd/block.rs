@@ -179,6 +179,7 @@ pub(super) use with_alpha;
 pub(super) struct Input<'a> {
     pub(super) work: &'a Work<'a>,
     pub(super) block: &'a Block,
+    pub(super) layout: &'a Layout,
     pub(super) task: InputTask<'a>,
 }
 
@@ -187,16 +188,16 @@ impl SimdOp for Input<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Input { work, block, task: InputTask { part, channels, v } } = self;
-        let (layout, lines) = (block.layout(work, const { Shape::of::<S>() }), block.lines(work));
+        let Input { work, block, layout, task: InputTask { part, channels, v } } = self;
+        let lines = block.lines(work);
         let source = &Source { data: work.cells.data(), lines: &lines };
         let (packed, half) = (work.finish.packed, &mut Half::new());
         match v {
             Share::All(mut v) => {
-                with_alpha!(packed, transform_input(simd, source, &layout, part, channels, &mut v, half));
+                with_alpha!(packed, transform_input(simd, source, layout, part, channels, &mut v, half));
             }
             Share::Some(mut v) => {
-                with_alpha!(packed, transform_input(simd, source, &layout, part, channels, &mut v, half));
+                with_alpha!(packed, transform_input(simd, source, layout, part, channels, &mut v, half));
             }
         }
     }
@@ -206,6 +207,7 @@ impl SimdOp for Input<'_> {
 pub(super) struct Output<'a> {
     pub(super) work: &'a Work<'a>,
     pub(super) block: &'a Block,
+    pub(super) layout: &'a Layout,
     pub(super) panels: Range<usize>,
     pub(super) v: &'a [f32],
     pub(super) planes: Vec<PlaneMut<'a>>,
@@ -216,11 +218,10 @@ impl SimdOp for Output<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let Output { work, block, panels, v, .. } = self;
-        let layout = block.layout(work, const { Shape::of::<S>() });
+        let Output { work, block, layout, panels, v, .. } = self;
         let targets = block.targets(work, self.planes.len() / block.images.len());
         let (finish_of, planes) = (work.finish, &mut Planes(&mut self.planes));
-        with_alpha!(finish_of.packed, finish(simd, finish_of, &layout, panels, v, &targets, planes));
+        with_alpha!(finish_of.packed, finish(simd, finish_of, layout, panels, v, &targets, planes));
     }
 }
 

@@ -125,6 +125,7 @@ pub(super) fn transform_input<S: Simd, const A: usize, const N: usize>(
     place[lane..].fill(last);
     let straight = stretches.len() == 1;
     let panel = Panel { data, stretches, place, straight, close: end - 1 <= S::LANES, width };
+    // Compiled twice, so that what is common does not pay for what is not.
     match layout.kept(part.panel) {
         None => panel.transform::<S, A, N>(simd, channels, None, places, half),
         Some(kept) => panel.transform::<S, A, N>(simd, channels, Some(&kept), places, half),

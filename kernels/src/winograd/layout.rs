@@ -39,7 +39,7 @@ pub(super) const fn kind(alpha: usize, y: usize, x: usize) -> usize {
     const fn side(alpha: usize, i: usize) -> usize {
         match i {
             0 => 0,
-            _ if i + 1 == alpha && transform::has_infinity(alpha) => 2,
+            _ if transform::at_infinity(alpha, i) => 2,
             _ => 1,
         }
     }

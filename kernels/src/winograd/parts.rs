@@ -43,7 +43,7 @@ pub fn multiplications(conv: &Conv2d, tile: Tile, size: [usize; 2]) -> usize {
 
 /// Whether the row and the column of place `xi` are those of ∞.
 fn at_infinity(alpha: usize, xi: usize) -> [bool; 2] {
-    [xi / alpha, xi % alpha].map(|i| transform::has_infinity(alpha) && i + 1 == alpha)
+    [xi / alpha, xi % alpha].map(|i| transform::at_infinity(alpha, i))
 }
 
 /// The products to be made, place ξ and kc block of each: those whose filters are not all zero. Empty sums are among them,

@@ -133,6 +133,11 @@ pub(super) const fn has_infinity(alpha: usize) -> bool {
     alpha != 7
 }
 
+/// Whether point `i` of `alpha` is ∞.
+pub(super) const fn at_infinity(alpha: usize, i: usize) -> bool {
+    has_infinity(alpha) && i + 1 == alpha
+}
+
 /// The rows of G for filters of `TAPS` along an axis: the powers of a point times its scale; for ∞ the last power alone.
 pub(super) fn filter<const TAPS: usize>(alpha: usize) -> [[f64; TAPS]; MAX_ALPHA] {
     // ±½: Aᵀ has the rest of the scale, 2⁵ for m = 6, 2³ for m = 4.
