@@ -12,6 +12,7 @@
 //! holds anything else is pooled once more, cell by cell.
 
 mod pairs;
+mod strips;
 
 use std::ops::Range;
 
@@ -170,6 +171,10 @@ impl<const TAPS: usize, const SWITCHES: bool> SimdOp for Spaced<'_, TAPS, SWITCH
 
 /// Elements from what is read to what is asked for.
 const AHEAD: usize = 512;
+
+/// What stands beyond the end of a row: nothing finite is less, and it is finite itself, so that a row is judged by its
+/// own elements.
+const BEYOND: f32 = f32::MIN;
 
 /// Whether all taps of some column of outputs lie in padding: its switch is 0, whatever the row.
 pub(crate) fn tapless(geometry: &Geometry, window: Window, width: usize) -> bool {

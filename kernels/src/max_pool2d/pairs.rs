@@ -8,7 +8,7 @@
 //! A column's first maximum is in its topmost row, so of equal maxima of a window the one of the smallest name is its
 //! first in row-major order.
 
-use super::{Pool, contest, pool_any_rows, store, tapless};
+use super::{BEYOND, Pool, contest, pool_any_rows, store, strips, tapless};
 use crate::geometry::Geometry;
 use crate::rows::tap_at;
 use crate::simd::{Simd, SimdOp};
@@ -31,10 +31,19 @@ impl<const TAPS: usize, const SWITCHES: bool> SimdOp for Paired<'_, TAPS, SWITCH
         let lo = (first.min(0).unsigned_abs().div_ceil(2)).min(window.width());
         let from = (first + 2 * lo as isize).max(0) as usize;
         let tapless = tapless(geometry, window, input.full()[1]);
+        let stripes = !SWITCHES && TAPS == 3 && !tapless && lo == 0 && window.width() <= strips::MOST * S::LANES;
+        let striped = if stripes { strips::rows(geometry, window, input.full()[0]) } else { 0..0 };
         for (mut values, mut switches) in planes {
             let (n, c) = (values.image, values.channel);
             let mut special = simd.splat(0.0);
+            if !striped.is_empty() {
+                let source = &strips::Source::new(input, [n, c], 2 * striped.start - pads[0], from);
+                special = strips::maxima(simd, source, &mut values, striped.clone());
+            }
             for oy in window.y0..window.y1 {
+                if striped.contains(&oy) {
+                    continue;
+                }
                 let (mut rows, mut names, mut count) = ([&[][..]; MAX_ROWS], [0.0; MAX_ROWS], 0);
                 for ky in 0..kernel[0] {
                     if let Some(iy) = tap_at(geometry, 0, oy, ky, input.full()[0]) {
@@ -98,10 +107,6 @@ fn beside<const TAPS: usize>(
     }
     special
 }
-
-/// What stands beyond the end of a row: nothing finite is less, and it is finite itself, so that a row is judged by its
-/// own elements.
-const BEYOND: f32 = f32::MIN;
 
 /// The rows of one row of outputs, from what its first output reads on, and the switch of each row's first tap.
 #[derive(Clone, Copy)]
