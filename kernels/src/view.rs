@@ -294,6 +294,12 @@ impl<'a, T> PlaneMut<'a, T> {
         &mut self.data[start..start + self.window.width()]
     }
 
+    /// All present cells from those of row `y` on, and how far apart rows begin.
+    #[inline(always)]
+    pub(crate) fn rows_mut(&mut self, y: usize) -> (&mut [T], usize) {
+        (&mut self.data[(y - self.window.y0) * self.stride..], self.stride)
+    }
+
     /// Those of row `y` and of the next, which must be in the window, too.
     #[inline]
     pub fn row_pair_mut(&mut self, y: usize) -> [&mut [T]; 2] {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::input::{self, Half, Line, Source, Strided, transform_input};
 use super::layout::{InputTask, Layout, Share, Wanted};
-use super::output::{Finish, Sink, Target, finish};
+use super::output::{Eight, Finish, Sink, Target, finish};
 use super::{PackedWinograd, Tile, V, reach, taps};
 use crate::Cpu;
 use crate::aligned::AlignedBuf;
@@ -149,13 +149,14 @@ struct Planes<'a, 'b>(&'a mut [PlaneMut<'b>]);
 
 impl Sink for Planes<'_, '_> {
     #[inline(always)]
-    fn rows(&mut self, target: &Target, o: Range<usize>, y: usize) -> [&mut [f32]; 8] {
+    fn maps(&mut self, target: &Target, o: Range<usize>) -> Eight<'_> {
         let [plane, top, left] = target.place;
-        let mut rows: [&mut [f32]; 8] = Default::default();
-        for (row, plane) in rows.iter_mut().zip(&mut self.0[plane + o.start..plane + o.end]) {
-            *row = &mut plane.row_mut(top + y)[left..];
+        let mut places = Eight::default();
+        for (map, plane) in places.maps.iter_mut().zip(&mut self.0[plane + o.start..plane + o.end]) {
+            let (cells, pitch) = plane.rows_mut(top);
+            (*map, places.pitch) = (&mut cells[left..], pitch);
         }
-        rows
+        places
     }
 }
 

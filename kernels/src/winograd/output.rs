@@ -32,8 +32,15 @@ pub(super) struct Target {
 
 /// Where results go.
 pub(super) trait Sink {
-    /// The wanted cells, or their maxima, of row `y`, counted from the first wanted one, of the filters `o`, eight at most.
-    fn rows(&mut self, target: &Target, o: Range<usize>, y: usize) -> [&mut [f32]; 8];
+    /// Where the wanted cells, or their maxima, of the filters `o` go, eight at most.
+    fn maps(&mut self, target: &Target, o: Range<usize>) -> Eight<'_>;
+}
+
+/// The maps of eight filters or fewer, from the first wanted cell on; rows begin `pitch` apart.
+#[derive(Default)]
+pub(super) struct Eight<'a> {
+    pub(super) maps: [&'a mut [f32]; 8],
+    pub(super) pitch: usize,
 }
 
 /// Where V of a panel of tiles in a kc block lies.
@@ -211,12 +218,13 @@ fn ask<S: Simd>(simd: S, target: &Target, pool: bool, lanes: Range<usize>, sink:
     if !SHORT.contains(&(target.wanted.columns.len() / part)) {
         return;
     }
-    for y in 0..target.wanted.rows.len() / part {
-        for first in lanes.clone().step_by(8) {
-            let eight = first..lanes.end.min(first + 8);
-            let count = eight.len();
-            for row in sink.rows(target, eight, y).iter().take(count) {
-                simd.prefetch(row, 0);
+    for first in lanes.clone().step_by(8) {
+        let eight = first..lanes.end.min(first + 8);
+        let count = eight.len();
+        let Eight { maps, pitch } = sink.maps(target, eight);
+        for map in maps.iter().take(count) {
+            for y in 0..target.wanted.rows.len() / part {
+                simd.prefetch(map, y * pitch);
             }
         }
     }
@@ -314,12 +322,14 @@ impl Cells {
         if wanted.is_empty() {
             return;
         }
-        for y in target.wanted.rows.start / part..target.wanted.rows.end / part {
-            let cells = &self.cells[y * COLUMNS * S::LANES..(y + 1) * COLUMNS * S::LANES];
-            for first in (0..lanes.len()).step_by(8) {
-                let eight = lanes.start + first..lanes.end.min(lanes.start + first + 8);
-                let count = eight.len();
-                let mut rows = sink.rows(target, eight, y - target.wanted.rows.start / part);
+        let rows = target.wanted.rows.start / part..target.wanted.rows.end / part;
+        for first in (0..lanes.len()).step_by(8) {
+            let eight = lanes.start + first..lanes.end.min(lanes.start + first + 8);
+            let count = eight.len();
+            let Eight { mut maps, pitch } = sink.maps(target, eight);
+            for y in rows.clone() {
+                let cells = &self.cells[y * COLUMNS * S::LANES..(y + 1) * COLUMNS * S::LANES];
+                let row = (y - rows.start) * pitch;
                 let mut x = wanted.start;
                 while x < wanted.end {
                     // The last vector begins so that it is whole, where there is one before.
@@ -329,16 +339,16 @@ impl Cells {
                     }
                     let len = (wanted.end - x).min(S::LANES);
                     let vectors = simd.load_columns_apart(&cells[(x - here.start) * S::LANES + first..], S::LANES);
-                    let to = x - columns.start..x - columns.start + len;
+                    let to = row + x - columns.start..row + x - columns.start + len;
                     if len == S::LANES && count == 8 {
                         for i in 0..8 {
-                            simd.store(vectors[i], &mut rows[i][to.clone()]);
+                            simd.store(vectors[i], &mut maps[i][to.clone()]);
                         }
                     } else {
-                        for (row, &v) in rows.iter_mut().zip(&vectors).take(count) {
+                        for (map, &v) in maps.iter_mut().zip(&vectors).take(count) {
                             match len == S::LANES {
-                                true => simd.store(v, &mut row[to.clone()]),
-                                false => simd.store_partial(v, &mut row[to.clone()]),
+                                true => simd.store(v, &mut map[to.clone()]),
+                                false => simd.store_partial(v, &mut map[to.clone()]),
                             }
                         }
                     }

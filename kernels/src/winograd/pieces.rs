@@ -12,7 +12,7 @@ use std::ops::Range;
 use super::block::{transform_all, with_alpha};
 use super::input::{Line, Planes, Source};
 use super::layout::{Layout, Wanted};
-use super::output::{Finish, Sink, Target, finish};
+use super::output::{Eight, Finish, Sink, Target, finish};
 use super::{PackedWinograd, Tile, V, taps, tile_bytes};
 use crate::Cpu;
 use crate::aligned::AlignedBuf;
@@ -224,16 +224,15 @@ struct Packed<'a, 'b>(&'a mut &'b mut [f32]);
 
 impl Sink for Packed<'_, '_> {
     #[inline(always)]
-    fn rows(&mut self, target: &Target, o: Range<usize>, y: usize) -> [&mut [f32]; 8] {
-        let [first, map, len] = target.place;
-        let mut rows: [&mut [f32]; 8] = Default::default();
-        // A map from here on, and the next; the last ends with this row or later.
-        let mut rest = &mut self.0[first + o.start * map + y * len..];
-        for row in rows.iter_mut().take(o.len()) {
+    fn maps(&mut self, target: &Target, o: Range<usize>) -> Eight<'_> {
+        let [first, map, pitch] = target.place;
+        let mut places = Eight { pitch, ..Eight::default() };
+        // A map from here on to where the next one is read.
+        let mut rest = &mut self.0[first + o.start * map..];
+        for place in places.maps.iter_mut().take(o.len()) {
             let next = map.min(rest.len());
-            let (this, after) = std::mem::take(&mut rest).split_at_mut(next);
-            (*row, rest) = (&mut this[..len], after);
+            (*place, rest) = std::mem::take(&mut rest).split_at_mut(next);
         }
-        rows
+        places
     }
 }
