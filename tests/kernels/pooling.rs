@@ -89,6 +89,8 @@ fn check_max(cpu: &Cpu, case: &Case, input: &Full<f32>) -> Full<u8> {
     })
     .assert_part_of(&what, &switches);
     part.expect("computed").assert_part_of(&what, &values);
+    Cut::compute(case.planes, case.out(), window, |out| max_pool2d(cpu, g, held.maps(), out, None))
+        .assert_part_of(&format!("{what}, no switches"), &values);
     switches
 }
 
@@ -172,6 +174,10 @@ fn every_width_around_the_vectors() {
                 check(&Case::new(Geometry::square(kernel, stride, pad), true, [kernel + 2, width]));
             }
         }
+        // Padding above and below alone.
+        if width >= 3 {
+            check(&Case::new(Geometry { pads: [1, 0, 1, 0], ..Geometry::square(3, 2, 0) }, true, [8, width]));
+        }
     }
 }
 
@@ -179,6 +185,7 @@ fn every_width_around_the_vectors() {
 fn wide_rows_take_every_block_of_vectors() {
     for width in [63, 64, 65, 79, 81, 128, 130, 161] {
         check(&Case { planes: [1, 1], ..Case::new(Geometry::square(3, 2, 1), true, [5, width]) });
+        check(&Case { planes: [1, 1], ..Case::new(Geometry::square(3, 2, 0), true, [6, width]) });
         check(&Case { planes: [1, 1], ..Case::new(Geometry::square(2, 1, 0), false, [3, width]) });
     }
 }

@@ -178,13 +178,13 @@ pub(super) fn finish<S: Simd, const A: usize, const N: usize>(
     M.set(Some(products));
 }
 
-/// Into how many chunks of tiles and groups of filters products are cut: M takes half of L2. U is read once for each chunk
-/// of tiles, V once for each group of filters.
+/// Into how many chunks of tiles and groups of filters products are cut. U is read once for each chunk of tiles, so M of a panel
+/// of filters may take most of L2; V, which is shorter, once for each group of filters, so M of several leaves it more room.
 fn cut(layout: &Layout, panels: usize, column: usize) -> (usize, usize) {
-    let room = (Caches::get().l2 * 5 / 8 / (column * size_of::<f32>())).max(1);
+    let columns = |eighths: usize| (Caches::get().l2 * eighths / 8 / (column * size_of::<f32>())).max(1);
     let tiles = layout.tiles().max(1);
-    let chunks = tiles.div_ceil(room).min(layout.panels()).max(1);
-    let group = (room / tiles.div_ceil(chunks)).clamp(1, panels);
+    let chunks = tiles.div_ceil(columns(5)).min(layout.panels()).max(1);
+    let group = (columns(3) / tiles.div_ceil(chunks)).clamp(1, panels);
     (chunks, panels.div_ceil(group))
 }
 
