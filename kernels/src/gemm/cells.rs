@@ -3,7 +3,7 @@
 //! ```text
 //! tasks: rectangles of C, dealt to the threads
 //!   for a block of cells                their sums with all filters of the task stay in L2
-//!     for kc steps                      the cells, packed as panels kc × mr, stay in L2
+//!     for kc steps                      the cells, packed as panels kc × mr or read where they are, stay in L2
 //!       for nr filters                  a panel, kc × nr, comes from the last cache once and stays in L1
 //!         for mr cells
 //!           micro-kernel                mr × nr sums; with the last step they are transposed into the maps
@@ -14,12 +14,12 @@
 use std::cell::Cell;
 
 use super::ahead::Ahead;
-use super::micro::Shape;
+use super::micro::{Shape, WIDE};
 use super::pack::{Cells, Straight, TILES};
 use super::tiles::{Output, multiply};
 use super::{Epilogue, Packed, PackedB, Product, Task, share, sizes, tasks};
 use crate::Cpu;
-use crate::aligned::AlignedBuf;
+use crate::aligned::{AlignedBuf, LINE};
 use crate::caches::Caches;
 use crate::simd::{Simd, SimdOp};
 
@@ -70,6 +70,15 @@ impl Grid {
     }
 }
 
+/// Cells `j` where they are, if a step of a tile is a few lines of the cache whatever the tile, and the steps do not push each
+/// other out of the first cache. With tiles of few cells most of each line would be read in vain.
+#[inline(always)]
+fn in_place<'a, B: Cells>(cells: &'a B, k: &Range<usize>, j: &Range<usize>) -> Option<Straight<'a>> {
+    const SETS: usize = 64;
+    let fits = |s: &Straight<'_>| s.reaches(k.len(), j.len()) && !s.step.is_multiple_of(SETS * LINE);
+    cells.straight(k, j).filter(fits)
+}
+
 thread_local! {
     /// Packed cells and sums of this thread, kept from task to task.
     static BUFFERS: Cell<[Option<AlignedBuf>; 2]> = const { Cell::new([None, None]) };
@@ -113,11 +122,15 @@ impl<B: Cells> SimdOp for Task<'_, PackedB, B> {
                     false => Some((steps.range(step + 1), block.start)),
                     true => (block.end < tiles).then(|| (steps.range(0), block.end)),
                 };
-                for first in block.clone().step_by(TILES) {
-                    let count = TILES.min(block.end - first);
-                    let group: [_; TILES] = std::array::from_fn(|i| tile(first + i.min(count - 1)));
-                    let to = &mut a[(first - block.start) * stride..][..count * stride];
-                    cells.pack_tiles(simd, k.clone(), &group[..count], stride, to);
+                let here = tile(block.start).start..tile(block.end - 1).end;
+                let read = if const { S::LANES >= WIDE } { in_place(cells, &k, &here) } else { None };
+                if read.is_none() {
+                    for first in block.clone().step_by(TILES) {
+                        let count = TILES.min(block.end - first);
+                        let group: [_; TILES] = std::array::from_fn(|i| tile(first + i.min(count - 1)));
+                        let to = &mut a[(first - block.start) * stride..][..count * stride];
+                        cells.pack_tiles(simd, k.clone(), &group[..count], stride, to);
+                    }
                 }
                 for (q, p) in self.panels.clone().enumerate() {
                     let (b, width) = (filters.panel(&k, p), filters.width(p));
@@ -142,7 +155,11 @@ impl<B: Cells> SimdOp for Task<'_, PackedB, B> {
                             self.block.prefetch(simd, &j, &rows);
                         }
                         let b = &Straight { data: b, step: width };
-                        multiply(simd, [j.len(), k.len(), width], &a[i * stride..], b, sums, step > 0, ahead);
+                        let a = &match read {
+                            Some(s) => Straight { data: &s.data[j.start - here.start..], step: s.step },
+                            None => Straight { data: &a[i * stride..], step: j.len() },
+                        };
+                        multiply(simd, [j.len(), k.len(), width], a, b, sums, step > 0, ahead);
                         if last {
                             self.block.store_transposed(simd, &j, &rows, sums, width, self.epilogue);
                         }

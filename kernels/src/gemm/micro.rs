@@ -73,8 +73,8 @@ impl Shape {
 
 /// What a micro-kernel reads and writes.
 ///
-/// A caller of a [`Kernel`] of `MR` rows and `NV` vectors promises, for `n = MR · count` rows: `a` holds `k · n` floats;
-/// `b + i · b_step` for `i < k` begins `NV · LANES` floats; `c + i · stride` for `i < n` begins `NV · LANES` floats that nobody
+/// A caller of a [`Kernel`] of `MR` rows and `NV` vectors promises, for `n = MR · count` rows: `a + i · a_step` for `i < k`
+/// begins `MR` floats, `a_step` is `MR` and `a` holds `k · n` floats where `count` is not one; `b + i · b_step` for `i < k` begins `NV · LANES` floats; `c + i · stride` for `i < n` begins `NV · LANES` floats that nobody
 /// else touches meanwhile; `bias` is null or holds `n`; `carry` is for the kernel's level, `count` one where there is any.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tile<'a> {
@@ -82,8 +82,10 @@ pub(super) struct Tile<'a> {
     pub(super) k: usize,
     /// Tiles, one below the other; more than one not in chunks.
     pub(super) count: usize,
-    /// `k × MR`, for each.
+    /// `k` times `MR` floats, for each.
     pub(super) a: *const f32,
+    /// From step to step of A.
+    pub(super) a_step: usize,
     /// `k` times `NV · LANES` floats.
     pub(super) b: *const f32,
     /// From step to step of B.
@@ -114,6 +116,9 @@ const C_ROWS: usize = 7;
 
 /// How far ahead of its use A is asked for, in floats: the next panels follow, and may still lie beyond L2.
 const AHEAD: usize = 64;
+
+/// The same in steps, where they are not one after the other.
+const STEPS: usize = 4;
 
 /// Steps from asking for the last row of C to its use.
 const LEAD: usize = 32;
@@ -187,13 +192,14 @@ unsafe fn body<S: Simd, const MR: usize, const NV: usize, const CHUNKS: bool>(
 ) {
     let zero = simd.splat(0.0);
     let mut acc = [[zero; NV]; MR];
+    let a_ahead = if tile.a_step == MR { AHEAD } else { STEPS * tile.a_step };
     // A macro, for a closure would not be compiled with the level's instructions.
     macro_rules! step {
         ($k:expr) => {{
             let k = $k;
-            // SAFETY: `a` holds `k · MR` floats, and `b` as many steps `b_step` apart, as the caller promised.
-            let (a, b) = unsafe { (tile.a.add(k * MR), tile.b.add(k * tile.b_step)) };
-            simd.prefetch_ptr(a.wrapping_add(AHEAD));
+            // SAFETY: `a` has `k` steps `a_step` apart, and `b` as many `b_step` apart, as the caller promised.
+            let (a, b) = unsafe { (tile.a.add(k * tile.a_step), tile.b.add(k * tile.b_step)) };
+            simd.prefetch_ptr(a.wrapping_add(a_ahead));
             let mut bv = [zero; NV];
             for v in 0..NV {
                 // SAFETY: within step `k` of the B panel.
@@ -346,6 +352,7 @@ impl SimdOp for Alone {
         let tile = Tile {
             k,
             a: a.as_ptr(),
+            a_step: rows,
             b: b.as_ptr(),
             b_step: columns,
             c: c.as_mut_ptr(),

@@ -169,8 +169,9 @@ impl<B: Columns> Task<'_, PackedA, B> {
                 let rows = rows.start + i * height..rows.start + (i + 1) * height;
                 self.block.prefetch(simd, &j, &rows);
                 let panel = Straight { data: a.panels_from(&k, p), step: *height };
+                let cells = Straight { data: buffer, step: width };
                 let nothing = [Ahead::nothing(); 2];
-                multiply(simd, [width, k.len(), S::LANES], buffer, &panel, &mut tile[..], false, nothing);
+                multiply(simd, [width, k.len(), S::LANES], &cells, &panel, &mut tile[..], false, nothing);
                 self.block.store_transposed(simd, &j, &rows, &tile[..], S::LANES, self.epilogue);
             }
         }

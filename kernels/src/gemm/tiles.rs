@@ -160,30 +160,31 @@ pub(super) struct Operands<'a> {
     pub(super) soon: Option<(usize, usize)>,
 }
 
-/// c = a·b, or c += a·b where `add`, for one tile that lies without gaps: `a` is an A panel of `rows` rows, `b` a B panel
-/// of `width` columns, whole vectors; both have `k` steps. `c` is row-major.
+/// c = a·b, or c += a·b where `add`, for one tile that lies without gaps: `a` has `rows` rows, `b`
+/// `width` columns, whole vectors; both have `k` steps. `c` is row-major.
 #[inline(always)]
 pub(crate) fn multiply<S: Simd>(
     simd: S,
     [rows, k, width]: [usize; 3],
-    a: &[f32],
+    a: &Straight<'_>,
     b: &Straight<'_>,
     c: &mut [f32],
     add: bool,
     ahead: [Ahead; 2],
 ) {
-    assert!(a.len() >= k * rows, "the A panel has {} floats of {}", a.len(), k * rows);
+    assert!(a.reaches(k, rows), "the A panel has {} floats, its steps are {} apart", a.data.len(), a.step);
     assert!(b.reaches(k, width), "the B panel has {} floats, its steps are {} apart", b.data.len(), b.step);
     assert!(c.len() >= rows * width, "the tile has {} floats of {}", c.len(), rows * width);
     let kernel = Table::<S>::KERNELS[rows - 1][width / S::LANES - 1];
-    let (a, c) = (a.as_ptr(), c.as_mut_ptr());
+    let c = c.as_mut_ptr();
     // SAFETY: operands and tile are as long as `Tile` asks (above); `c` is borrowed uniquely.
     unsafe {
         kernel(
             simd,
             &Tile {
                 k,
-                a,
+                a: a.data.as_ptr(),
+                a_step: a.step,
                 b: b.data.as_ptr(),
                 b_step: b.step,
                 c,
@@ -292,7 +293,7 @@ impl Block<'_> {
         };
         let (a, b) = (a.as_ptr(), b.as_ptr());
         // Made once, where the kernel reads it: copied, its parts would have to wait for each other.
-        let tile = Tile { k, count, a, b, b_step, c, stride, soon, add, bias, relu, ahead, carry };
+        let tile = Tile { k, count, a, a_step: rows, b, b_step, c, stride, soon, add, bias, relu, ahead, carry };
         // SAFETY: operands checked above; the `all × width` cells at `c` are adjacent in each row, either inside this
         // block, which is borrowed uniquely, or, of one tile, in `spill`, which holds MAX_MR × MAX_NR floats, at least as many.
         unsafe { kernel(simd, &tile) };

@@ -126,7 +126,7 @@ impl SimdOp for Block<'_> {
                 for p in 0..by.panels() {
                     let (rows, a) = (by.panel_rows(p), by.panel(&k, p));
                     let ahead = [Ahead::panels(a, rows.len()), Ahead::nothing()];
-                    let b = &Straight { data: b, step: width };
+                    let (a, b) = (&Straight { data: a, step: rows.len() }, &Straight { data: b, step: width });
                     multiply(simd, [rows.len(), k.len(), width], a, b, &mut tile, false, ahead);
                     for (&v, tile) in vectors[rows].iter().zip(tile.chunks_exact(width)) {
                         let sums = &mut self.sums[v * nr..][..width];

@@ -118,7 +118,7 @@ pub(super) fn finish<S: Simd, const A: usize, const N: usize>(
                         if rows == 0 {
                             continue;
                         }
-                        let a = &v[at.start + xi * at.stride..];
+                        let a = &Straight { data: &v[at.start + xi * at.stride..], step: rows };
                         let soon = &v[soon.start + after * soon.stride..];
                         let ahead = [
                             Ahead::stream(next, i * k.len() * each, each),
