@@ -12,6 +12,7 @@
 //! is idle at 7×7 or 13×13. Weights, which small maps have more of than cells, are read once by one thread.
 
 use std::cell::Cell;
+use std::ops::Range;
 
 use super::ahead::Ahead;
 use super::micro::{Shape, WIDE};
@@ -19,7 +20,7 @@ use super::pack::{Cells, Straight, TILES};
 use super::tiles::{Output, multiply};
 use super::{Epilogue, Packed, PackedB, Product, Task, share, sizes, tasks};
 use crate::Cpu;
-use crate::aligned::{AlignedBuf, LINE};
+use crate::aligned::AlignedBuf;
 use crate::caches::Caches;
 use crate::simd::{Simd, SimdOp};
 
@@ -74,9 +75,7 @@ impl Grid {
 /// other out of the first cache. With tiles of few cells most of each line would be read in vain.
 #[inline(always)]
 fn in_place<'a, B: Cells>(cells: &'a B, k: &Range<usize>, j: &Range<usize>) -> Option<Straight<'a>> {
-    const SETS: usize = 64;
-    let fits = |s: &Straight<'_>| s.reaches(k.len(), j.len()) && !s.step.is_multiple_of(SETS * LINE);
-    cells.straight(k, j).filter(fits)
+    cells.straight(k, j).filter(|s| s.reaches(k.len(), j.len()) && !s.collides())
 }
 
 thread_local! {

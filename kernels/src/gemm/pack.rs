@@ -19,7 +19,7 @@ use super::ahead::Ahead;
 use super::micro::Shape;
 use super::{Packed, Steps};
 use crate::Cpu;
-use crate::aligned::AlignedBuf;
+use crate::aligned::{AlignedBuf, LINE};
 use crate::simd::{Level, Simd};
 
 /// Floats behind the last panel: the rows of any step can be read as a whole vector.
@@ -289,6 +289,12 @@ impl Straight<'_> {
     /// Whether `k` rows of `width` elements can be read.
     pub(crate) fn reaches(&self, k: usize, width: usize) -> bool {
         k == 0 || (k - 1) * self.step + width <= self.data.len()
+    }
+
+    /// Whether its rows push each other out of the first cache.
+    pub(crate) fn collides(&self) -> bool {
+        const SETS: usize = 64;
+        self.step.is_multiple_of(SETS * LINE)
     }
 }
 

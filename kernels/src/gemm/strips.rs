@@ -208,8 +208,7 @@ fn few<S: Simd>(columns: &Range<usize>, k: usize) -> Range<usize> {
 /// Whether `k` rows push each other out of the first cache, and are so few that they are quickly packed.
 #[inline(always)]
 fn collides<S: Simd>(panel: &Straight<'_>, k: usize) -> bool {
-    const SETS: usize = 64;
-    (k <= FEW || S::LANES < WIDE) && panel.step.is_multiple_of(SETS * LINE)
+    (k <= FEW || S::LANES < WIDE) && panel.collides()
 }
 
 /// The first lines of the rows of panel `j` of B, and the second; a tile further on, those that follow.
