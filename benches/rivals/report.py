@@ -168,10 +168,12 @@ def head(raw, more=()):
 
 def blocks(raw):
     """What stands between marks, by name: long for benches/README.md, short for README.md. Only what was measured."""
-    versions = f"{raw['versions']}.\nf32, 224×224, random weights; the median of {raw['rounds']} rounds in turn."
+    versions = lambda rounds: f"{raw['versions']}.\nf32, 224×224, random weights; the median of {rounds} rounds in turn."
     found = {}
     if raw.get("networks"):
-        long = "\n\n".join([head(raw, [versions + " Below 1 Switchback is faster."]), networks(raw["networks"]).rstrip()])
+        counts = [len(cell["rounds"]) for row in raw["networks"] for cell in row["engines"].values() if "ms" in cell]
+        rounds = " to ".join(str(n) for n in sorted({min(counts), max(counts)}))
+        long = "\n\n".join([head(raw, [versions(rounds) + " Below 1 Switchback is faster."]), networks(raw["networks"]).rstrip()])
         found["rivals"] = (long, short(raw))
     if raw.get("products"):
         long = head(raw, [f"{raw['versions']}.\nf32; the best of {raw['products'][0]['rounds']} rounds in turn. Above 1 Switchback is faster."])
@@ -180,7 +182,7 @@ def blocks(raw):
         found["cold"] = (head(raw, [f"{raw['versions']}."]) + "\n\n" + cold(raw["cold"]), head(raw) + "\n\n" + cold(raw["cold"]))
     if raw.get("attribute"):
         tables = "\n\n".join([projections(raw["attribute"]), occlusions(raw["attribute"])])
-        found["captum"] = (head(raw, [versions]) + "\n\n" + tables, head(raw) + "\n\n" + tables)
+        found["captum"] = (head(raw, [versions(raw["rounds"])]) + "\n\n" + tables, head(raw) + "\n\n" + tables)
     return found
 
 
