@@ -303,8 +303,9 @@ impl<'a, T> PlaneMut<'a, T> {
     /// Those of row `y` and of the next, which must be in the window, too.
     #[inline]
     pub fn row_pair_mut(&mut self, y: usize) -> [&mut [T]; 2] {
-        let (start, width) = ((y - self.window.y0) * self.stride, self.window.width());
-        let (row, next) = self.data[start..].split_at_mut(self.stride);
+        let width = self.window.width();
+        let (rows, stride) = self.rows_mut(y);
+        let (row, next) = rows.split_at_mut(stride);
         [&mut row[..width], &mut next[..width]]
     }
 }

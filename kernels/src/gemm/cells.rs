@@ -71,11 +71,12 @@ impl Grid {
     }
 }
 
-/// Cells `j` where they are, if a step of a tile is a few lines of the cache whatever the tile, and the steps do not push each
-/// other out of the first cache. With tiles of few cells most of each line would be read in vain.
+/// Cells `j` where they are, if tiles have so many cells that little of a cache line is read in vain, and the steps do not push
+/// each other out of the first cache.
 #[inline(always)]
-fn in_place<'a, B: Cells>(cells: &'a B, k: &Range<usize>, j: &Range<usize>) -> Option<Straight<'a>> {
-    cells.straight(k, j).filter(|s| s.reaches(k.len(), j.len()) && !s.collides())
+fn in_place<'a, S: Simd, B: Cells>(cells: &'a B, k: &Range<usize>, j: &Range<usize>) -> Option<Straight<'a>> {
+    let fits = |s: &Straight<'_>| S::LANES >= WIDE && s.reaches(k.len(), j.len()) && !s.collides();
+    cells.straight(k, j).filter(fits)
 }
 
 thread_local! {
@@ -116,13 +117,13 @@ impl<B: Cells> SimdOp for Task<'_, PackedB, B> {
             for step in 0..steps.count() {
                 let k = steps.range(step);
                 let last = step + 1 == steps.count();
-                // What is packed after this.
+                // What is packed or read after this.
                 let later = match last {
                     false => Some((steps.range(step + 1), block.start)),
                     true => (block.end < tiles).then(|| (steps.range(0), block.end)),
                 };
                 let here = tile(block.start).start..tile(block.end - 1).end;
-                let read = if const { S::LANES >= WIDE } { in_place(cells, &k, &here) } else { None };
+                let read = in_place::<S, B>(cells, &k, &here);
                 if read.is_none() {
                     for first in block.clone().step_by(TILES) {
                         let count = TILES.min(block.end - first);

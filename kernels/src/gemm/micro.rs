@@ -74,8 +74,9 @@ impl Shape {
 /// What a micro-kernel reads and writes.
 ///
 /// A caller of a [`Kernel`] of `MR` rows and `NV` vectors promises, for `n = MR · count` rows: `a + i · a_step` for `i < k`
-/// begins `MR` floats, `a_step` is `MR` and `a` holds `k · n` floats where `count` is not one; `b + i · b_step` for `i < k` begins `NV · LANES` floats; `c + i · stride` for `i < n` begins `NV · LANES` floats that nobody
-/// else touches meanwhile; `bias` is null or holds `n`; `carry` is for the kernel's level, `count` one where there is any.
+/// begins `MR` floats; where `count` is not one, `a_step` is `MR` and `a` holds `k · n` floats; `b + i · b_step` for `i < k`
+/// begins `NV · LANES` floats; `c + i · stride` for `i < n` begins `NV · LANES` floats that nobody else touches meanwhile;
+/// `bias` is null or holds `n`; `carry` is for the kernel's level, `count` one where there is any.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tile<'a> {
     /// Steps of the kc block.

@@ -160,8 +160,8 @@ pub(super) struct Operands<'a> {
     pub(super) soon: Option<(usize, usize)>,
 }
 
-/// c = a·b, or c += a·b where `add`, for one tile that lies without gaps: `a` has `rows` rows, `b`
-/// `width` columns, whole vectors; both have `k` steps. `c` is row-major.
+/// c = a·b, or c += a·b where `add`, for one tile that lies without gaps: `a` has `rows` rows, `b` `width` columns, whole
+/// vectors; both have `k` steps. `c` is row-major.
 #[inline(always)]
 pub(crate) fn multiply<S: Simd>(
     simd: S,

@@ -151,12 +151,12 @@ impl Sink for Planes<'_, '_> {
     #[inline(always)]
     fn maps(&mut self, target: &Target, o: Range<usize>) -> Eight<'_> {
         let [plane, top, left] = target.place;
-        let mut places = Eight::default();
-        for (map, plane) in places.maps.iter_mut().zip(&mut self.0[plane + o.start..plane + o.end]) {
+        let mut eight = Eight::default();
+        for (map, plane) in eight.maps.iter_mut().zip(&mut self.0[plane + o.start..plane + o.end]) {
             let (cells, pitch) = plane.rows_mut(top);
-            (*map, places.pitch) = (&mut cells[left..], pitch);
+            (*map, eight.pitch) = (&mut cells[left..], pitch);
         }
-        places
+        eight
     }
 }
 

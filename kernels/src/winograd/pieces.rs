@@ -226,13 +226,13 @@ impl Sink for Packed<'_, '_> {
     #[inline(always)]
     fn maps(&mut self, target: &Target, o: Range<usize>) -> Eight<'_> {
         let [first, map, pitch] = target.place;
-        let mut places = Eight { pitch, ..Eight::default() };
+        let mut eight = Eight { pitch, ..Eight::default() };
         // A map from here on to where the next one is read.
         let mut rest = &mut self.0[first + o.start * map..];
-        for place in places.maps.iter_mut().take(o.len()) {
+        for to in eight.maps.iter_mut().take(o.len()) {
             let next = map.min(rest.len());
-            (*place, rest) = std::mem::take(&mut rest).split_at_mut(next);
+            (*to, rest) = std::mem::take(&mut rest).split_at_mut(next);
         }
-        places
+        eight
     }
 }
