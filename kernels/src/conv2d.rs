@@ -12,7 +12,7 @@
 use crate::Cpu;
 use crate::depthwise;
 use crate::direct;
-use crate::gemm::{self, Epilogue, LONGEST, Output, PackedA, PackedB, Product};
+use crate::gemm::{self, Epilogue, LONGEST, Output, PackedA, PackedB, Panels, Product};
 use crate::geometry::Geometry;
 use crate::im2col::Im2col;
 use crate::padded::Padded;

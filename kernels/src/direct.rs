@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 use crate::Cpu;
 use crate::caches::Caches;
 use crate::conv2d::Conv2d;
-use crate::gemm::{MAX_PANEL_HEIGHT, Packed, PackedA, Shape};
+use crate::gemm::{MAX_PANEL_HEIGHT, Packed, PackedA, Panels, Shape};
 use crate::geometry::Window;
 use crate::im2col::{Im2col, Taps};
 use crate::padded::Padded;

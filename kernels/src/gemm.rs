@@ -29,8 +29,9 @@ pub(crate) use blocks::run;
 pub(crate) use cells::run_cells;
 pub(crate) use micro::{MAX_MR as MAX_PANEL_HEIGHT, MAX_NR as MAX_PANEL_WIDTH, Shape};
 pub use micro::{TileSize, micro_kernel, micro_kernels};
+use pack::InPlace;
 pub use pack::PackedA;
-pub(crate) use pack::{Cells, Columns, PackedB, Straight, TILES};
+pub(crate) use pack::{Cells, Columns, PackedB, Panels, Straight, TILES};
 pub(crate) use tiles::{Output, multiply};
 
 /// A read-only matrix with any strides.
@@ -130,7 +131,7 @@ impl<'a> MatrixMut<'a> {
 }
 
 thread_local! {
-    /// The left operand of this thread's last [`gemm`].
+    /// The left operand of this thread's last [`gemm`] that packed one.
     static PACKED: Cell<Option<AlignedBuf>> = const { Cell::new(None) };
 }
 
@@ -149,19 +150,29 @@ thread_local! {
 /// assert_eq!(c, [4.0, 5.0, 10.0, 11.0]);
 /// ```
 pub fn gemm(cpu: &Cpu, a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>, accumulate: bool) {
+    if let Some(a) = InPlace::of(cpu, a, b.columns()) {
+        return product(cpu, &a, b, c, accumulate);
+    }
     let packed = PackedA::of(cpu, a, PACKED.take());
-    gemm_packed(cpu, &packed, b, c, accumulate);
+    product(cpu, &packed, b, c, accumulate);
     PACKED.set(Some(packed.into_buffer()));
 }
 
 /// [`gemm`] with a left operand packed before.
 pub fn gemm_packed(cpu: &Cpu, a: &PackedA, b: Matrix<'_>, c: MatrixMut<'_>, accumulate: bool) {
+    product(cpu, a, b, c, accumulate);
+}
+
+fn product<A: Panels>(cpu: &Cpu, a: &A, b: Matrix<'_>, c: MatrixMut<'_>, accumulate: bool) {
     let epilogue = Epilogue { accumulate, ..Epilogue::default() };
     run(cpu, &[Product { a, b }], Output::matrix(c), &epilogue);
 }
 
 /// Steps of the longest chain of sums.
 pub(crate) const LONGEST: usize = 768;
+
+/// Steps of the longest sums that narrow tiles make at a stretch.
+const WHOLE: usize = 640;
 
 /// The kc blocks of a sum: `k` steps in as few equal blocks as keep a B panel in L1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,7 +188,8 @@ impl Steps {
     }
 
     /// The same where every block reads and writes C, which may lie beyond L2: where multiply-adds are slow enough for L2
-    /// to feed both, a B panel takes an eighth of it, or all of L1 where there are few registers.
+    /// to feed both, a B panel takes an eighth of it, or all of L1 where there are few registers. Where they are not, sums
+    /// that one block can hold at all are not cut: C once from L2 is less than C again and again.
     pub(crate) fn long(k: usize, shape: Shape) -> Self {
         let most = Self::new(usize::MAX / 2, shape).longest();
         let panel = shape.nr() * size_of::<f32>();
@@ -186,6 +198,7 @@ impl Steps {
             match fma_rate(shape.lanes) {
                 1 if shape.lanes >= micro::WIDE => (Caches::get().l2 / 8 / panel).clamp(64, LONGEST),
                 1 => (2 * most).min(384),
+                _ if k <= (Caches::get().l2 / 24 / panel).min(WHOLE) => WHOLE,
                 _ => most,
             },
         )

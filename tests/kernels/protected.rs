@@ -93,6 +93,14 @@ fn products() {
                 );
                 c.to_vec()
             });
+            // So far apart that they are packed.
+            everywhere(&format!("gemm of distant rows {m}×{k}×{n}"), |bench| {
+                let (a, b, mut c) =
+                    (bench.random(1, (m - 1) * 1024 + k), bench.random(2, k * n), bench.random(3, m * n));
+                let a = Matrix::strided(&a, [m, k], [1024, 1]);
+                gemm(&bench.cpu, a, Matrix::new(&b, k, n), MatrixMut::new(&mut c, m, n), accumulate);
+                c.to_vec()
+            });
             everywhere(&format!("gemm of transposes {m}×{k}×{n}"), |bench| {
                 let (a, b, mut c) = (bench.random(1, m * k), bench.random(2, k * n), bench.random(3, m * n));
                 let (a, b) = (Matrix::new(&a, k, m).transposed(), Matrix::new(&b, n, k).transposed());

@@ -13,7 +13,7 @@ use crate::Cpu;
 use crate::aligned::AlignedBuf;
 use crate::conv2d::Activation;
 use crate::direct::{Direct, Rows, Soon, rows};
-use crate::gemm::{MAX_PANEL_HEIGHT, Packed, PackedA};
+use crate::gemm::{MAX_PANEL_HEIGHT, Packed, PackedA, Panels};
 use crate::geometry::{Geometry, Window};
 use crate::im2col::Im2col;
 use crate::max_pool2d::tapless;

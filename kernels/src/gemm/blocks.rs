@@ -8,7 +8,7 @@
 //!         for nr columns                 both panels stream from L2
 //!           micro-kernel                 C tile, mr × nr, in registers
 //! ```
-//! Where few rows use a panel whose rows lie at equal distances, it is read where it is; what comes next is asked for
+//! Where few rows use a panel of B whose rows lie at equal distances, it is read where it is; what comes next is asked for
 //! while the tiles before it are computed.
 
 use std::cell::Cell;
@@ -17,18 +17,18 @@ use std::ops::Range;
 use super::ahead::Ahead;
 use super::fill::{Fill, Part};
 use super::micro::{Carry, MAX_MR, MAX_NR, Shape, WIDE};
-use super::pack::{Columns, Straight};
+use super::pack::{Columns, Panels, Straight};
 use super::tiles::{Operands, Output, Spill};
-use super::{Epilogue, Packed, PackedA, Product, Steps, Task, share, sizes, tasks};
+use super::{Epilogue, Product, Steps, Task, share, sizes, tasks};
 use crate::Cpu;
 use crate::aligned::{AlignedBuf, LINE};
 use crate::caches::Caches;
 use crate::simd::{Simd, SimdOp};
 
 /// Computes all `products`, which have the same size; the rows of the first come first in `out`.
-pub(crate) fn run<B: Columns>(
+pub(crate) fn run<A: Panels, B: Columns>(
     cpu: &Cpu,
-    products: &[Product<'_, PackedA, B>],
+    products: &[Product<'_, A, B>],
     out: Output<'_>,
     epilogue: &Epilogue<'_>,
 ) {
@@ -89,8 +89,9 @@ impl Grid {
 /// Panels of A for which a B panel is not packed: fewer tiles than that would take as long.
 pub(super) const FEW: usize = 2;
 
-/// The most panels of A that are computed column by column: the pages of so many rows stay known to the processor.
-const SLAB: usize = 80;
+/// The most panels of A that are computed column by column: the pages of so many rows of C, and of those of B that are packed
+/// meanwhile, stay known to the processor even if they are two apart.
+const SLAB: usize = 40;
 
 /// Line `i` of the `next` panel of B, row by row, if it has so many.
 #[inline(always)]
@@ -106,7 +107,7 @@ thread_local! {
     static B_PANELS: Cell<[Option<AlignedBuf>; 2]> = const { Cell::new([None, None]) };
 }
 
-impl<B: Columns> SimdOp for Task<'_, PackedA, B> {
+impl<A: Panels, B: Columns> SimdOp for Task<'_, A, B> {
     type Output = ();
 
     #[inline(always)]
@@ -137,7 +138,7 @@ impl<B: Columns> SimdOp for Task<'_, PackedA, B> {
     }
 }
 
-impl<B: Columns> Task<'_, PackedA, B> {
+impl<A: Panels, B: Columns> Task<'_, A, B> {
     /// The rows of some `panels` of A; blocks of B have at most `most` panels, for two of which there is room.
     #[inline(always)]
     fn slab<S: Simd>(&mut self, simd: S, panels: Range<usize>, most: usize, buffers: &mut [AlignedBuf; 2]) {
@@ -180,8 +181,7 @@ impl<B: Columns> Task<'_, PackedA, B> {
             let down = panel * count > caches.l1 && panel <= caches.l1 / 2;
             let (outer, inner) = if down { (count, panels.len()) } else { (panels.len(), count) };
             // The next panel of A is asked for, by parts where it is not next at once.
-            let near = (k.len() * Shape::of::<S>().mr).div_ceil(if down { 1 } else { count }).max(1);
-            let asks = if far { Ahead::each(1, near, k.len()) } else { 0 };
+            let shares = if down { 1 } else { count };
             let mut t = 0;
             for outer in 0..outer {
                 for inner in 0..inner {
@@ -195,10 +195,8 @@ impl<B: Columns> Task<'_, PackedA, B> {
                     let mut carry = Carry::NONE;
                     if few {
                         ahead = [line(after, 2 * i), line(after, 2 * i + 1)];
-                    } else if asks > 0 && p + 1 < panels.end {
-                        let later = a.panel(&k, p + 1);
-                        let later = &later[(if down { 0 } else { q * near }).min(later.len())..];
-                        ahead[0] = Ahead::rows(later, [1, near.min(later.len())], 0, asks);
+                    } else if far && p + 1 < panels.end {
+                        ahead[0] = a.ahead(&k, p + 1, [if down { 0 } else { q }, shares]);
                     }
                     if let Some(fill) = &mut fill {
                         ahead[1] = fill.ahead(t, tiles);
@@ -209,7 +207,7 @@ impl<B: Columns> Task<'_, PackedA, B> {
                         rows: rows.len(),
                         count: 1,
                         k: k.len(),
-                        a: a.panel(&k, p),
+                        a: a.panels_from(&k, p),
                         b,
                         b_step,
                         add: step > 0 || self.epilogue.accumulate,

@@ -12,14 +12,14 @@
 //! Every size up to the level's largest tile has its kernel, so panels are exactly as high as needed. An element's
 //! chain of operations is the same in all of them.
 
+mod alone;
 mod carry;
 
 use std::marker::PhantomData;
 
-use super::Steps;
 use super::ahead::{Ahead, CHUNK};
-use crate::aligned::AlignedBuf;
 use crate::simd::{Level, Simd, SimdOp};
+pub use alone::{TileSize, micro_kernel, micro_kernels};
 pub(super) use carry::Carry;
 
 /// The tallest tile of any level.
@@ -74,8 +74,8 @@ impl Shape {
 /// What a micro-kernel reads and writes.
 ///
 /// A caller of a [`Kernel`] of `MR` rows and `NV` vectors promises, for `n = MR · count` rows: `a + i · a_step` for `i < k`
-/// begins `MR` floats; where `count` is not one, `a_step` is `MR` and `a` holds `k · n` floats; `b + i · b_step` for `i < k`
-/// begins `NV · LANES` floats; `c + i · stride` for `i < n` begins `NV · LANES` floats that nobody else touches meanwhile;
+/// begins `MR` floats; where `count` is not one, `a_step` is `MR` and `a` holds `k · n` floats; for kernels of rows instead,
+/// `a + i · a_step` for `i < n` begins `k` floats; `b + i · b_step` for `i < k` begins `NV · LANES` floats; `c + i · stride` for `i < n` begins `NV · LANES` floats that nobody else touches meanwhile;
 /// `bias` is null or holds `n`; `carry` is for the kernel's level, `count` one where there is any.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tile<'a> {
@@ -83,9 +83,9 @@ pub(super) struct Tile<'a> {
     pub(super) k: usize,
     /// Tiles, one below the other; more than one not in chunks.
     pub(super) count: usize,
-    /// `k` times `MR` floats, for each.
+    /// `k` times `MR` floats, for each tile; or the first of its rows, `k` floats each.
     pub(super) a: *const f32,
-    /// From step to step of A.
+    /// From step to step of A; or from row to row.
     pub(super) a_step: usize,
     /// `k` times `NV · LANES` floats.
     pub(super) b: *const f32,
@@ -131,24 +131,34 @@ pub(super) type Kernel<S> = unsafe fn(S, &Tile<'_>);
 pub(super) struct Table<S>(PhantomData<S>);
 
 macro_rules! rows {
-    ($chunks:literal $($mr:literal)*) => {
-        [$([kernel::<S, $mr, 1, $chunks> as Kernel<S>, kernel::<S, $mr, 2, $chunks>]),*]
+    ($chunks:literal $rows:literal $($mr:literal)*) => {
+        [$([kernel::<S, $mr, 1, $chunks, $rows> as Kernel<S>, kernel::<S, $mr, 2, $chunks, $rows>]),*]
     };
 }
 
 impl<S: Simd> Table<S> {
     /// By rows − 1 and vectors − 1. Those beyond the level's [`Shape`] panic.
-    pub(super) const KERNELS: [[Kernel<S>; MAX_VECTORS]; MAX_MR] = rows!(false 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+    pub(super) const KERNELS: [[Kernel<S>; MAX_VECTORS]; MAX_MR] = rows!(false false 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
 
     /// The same, with other work between chunks of their steps.
-    pub(super) const CHUNKS: [[Kernel<S>; MAX_VECTORS]; MAX_MR] = rows!(true 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+    pub(super) const CHUNKS: [[Kernel<S>; MAX_VECTORS]; MAX_MR] = rows!(true false 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+
+    /// As [`KERNELS`](Self::KERNELS), where A lies in rows.
+    pub(super) const ROWS: [[Kernel<S>; MAX_VECTORS]; MAX_MR] = rows!(false true 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+
+    /// As [`CHUNKS`](Self::CHUNKS), where A lies in rows.
+    pub(super) const ROWS_CHUNKS: [[Kernel<S>; MAX_VECTORS]; MAX_MR] =
+        rows!(true true 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
 }
 
 /// # Safety
 /// The promises of [`Tile`].
-unsafe fn kernel<S: Simd, const MR: usize, const NV: usize, const CHUNKS: bool>(simd: S, tile: &Tile<'_>) {
-    struct Run<'a, const MR: usize, const NV: usize, const CHUNKS: bool>(&'a Tile<'a>);
-    impl<const MR: usize, const NV: usize, const CHUNKS: bool> SimdOp for Run<'_, MR, NV, CHUNKS> {
+unsafe fn kernel<S: Simd, const MR: usize, const NV: usize, const CHUNKS: bool, const ROWS: bool>(
+    simd: S,
+    tile: &Tile<'_>,
+) {
+    struct Run<'a, const MR: usize, const NV: usize, const CHUNKS: bool, const ROWS: bool>(&'a Tile<'a>);
+    impl<const MR: usize, const NV: usize, const CHUNKS: bool, const ROWS: bool> SimdOp for Run<'_, MR, NV, CHUNKS, ROWS> {
         type Output = ();
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) {
@@ -161,7 +171,7 @@ unsafe fn kernel<S: Simd, const MR: usize, const NV: usize, const CHUNKS: bool>(
                 let soon = if tile.count > 1 { next.cast_const() } else { tile.soon };
                 // SAFETY: `Run` is made in `kernel` alone, whose caller keeps the promises of `Tile`; what is left are `count`
                 // tiles from these operands on.
-                unsafe { body::<S, MR, NV, CHUNKS>(simd, &tile, soon, skip) };
+                unsafe { body::<S, MR, NV, CHUNKS, ROWS>(simd, &tile, soon, skip) };
                 tile.count -= 1;
                 if CHUNKS || tile.count == 0 {
                     return;
@@ -170,14 +180,14 @@ unsafe fn kernel<S: Simd, const MR: usize, const NV: usize, const CHUNKS: bool>(
                     skip[i] += tile.ahead[i].tile;
                 }
                 tile.c = next;
-                tile.a = tile.a.wrapping_add(tile.k * MR);
+                tile.a = tile.a.wrapping_add(if ROWS { tile.a_step } else { tile.k } * MR);
                 if !tile.bias.is_null() {
                     tile.bias = tile.bias.wrapping_add(MR);
                 }
             }
         }
     }
-    simd.vectorize(Run::<MR, NV, CHUNKS>(tile));
+    simd.vectorize(Run::<MR, NV, CHUNKS, ROWS>(tile));
 }
 
 /// One tile, the first of `tile`; asks for C at `soon`, and for what will be read later `skip` floats further.
@@ -185,7 +195,7 @@ unsafe fn kernel<S: Simd, const MR: usize, const NV: usize, const CHUNKS: bool>(
 /// # Safety
 /// The promises of [`Tile`].
 #[inline(always)]
-unsafe fn body<S: Simd, const MR: usize, const NV: usize, const CHUNKS: bool>(
+unsafe fn body<S: Simd, const MR: usize, const NV: usize, const CHUNKS: bool, const ROWS: bool>(
     simd: S,
     tile: &Tile<'_>,
     soon: *const f32,
@@ -198,17 +208,20 @@ unsafe fn body<S: Simd, const MR: usize, const NV: usize, const CHUNKS: bool>(
     macro_rules! step {
         ($k:expr) => {{
             let k = $k;
-            // SAFETY: `a` has `k` steps `a_step` apart, and `b` as many `b_step` apart, as the caller promised.
-            let (a, b) = unsafe { (tile.a.add(k * tile.a_step), tile.b.add(k * tile.b_step)) };
-            simd.prefetch_ptr(a.wrapping_add(a_ahead));
+            // SAFETY: `a` has `k` steps `a_step` apart, or side by side in each row, and `b` as many `b_step` apart, as the
+            // caller promised.
+            let (a, b) = unsafe { (tile.a.add(if ROWS { k } else { k * tile.a_step }), tile.b.add(k * tile.b_step)) };
+            if !ROWS {
+                simd.prefetch_ptr(a.wrapping_add(a_ahead));
+            }
             let mut bv = [zero; NV];
             for v in 0..NV {
                 // SAFETY: within step `k` of the B panel.
                 bv[v] = unsafe { simd.load_ptr(b.add(v * S::LANES)) };
             }
             for i in 0..MR {
-                // SAFETY: within step `k` of the A panel.
-                let x = simd.splat(unsafe { *a.add(i) });
+                // SAFETY: within step `k` of the A panel, or of row `i`.
+                let x = simd.splat(unsafe { *a.add(if ROWS { i * tile.a_step } else { i }) });
                 for v in 0..NV {
                     acc[i][v] = simd.fma(x, bv[v], acc[i][v]);
                 }
@@ -307,96 +320,5 @@ unsafe fn body<S: Simd, const MR: usize, const NV: usize, const CHUNKS: bool>(
             // SAFETY: row `i` of C holds `NV · LANES` floats that are this call's alone.
             unsafe { simd.store_ptr(acc[i][v], tile.c.add(i * tile.stride + v * S::LANES)) };
         }
-    }
-}
-
-/// Rows and columns of a register tile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TileSize {
-    /// Of A and C.
-    pub rows: usize,
-    /// Of B and C: whole vectors.
-    pub columns: usize,
-}
-
-/// The tiles that `level` has a micro-kernel for, the largest last: into that one products are cut.
-pub fn micro_kernels(level: Level) -> Vec<TileSize> {
-    let shape = Shape::at(level);
-    let of = |vectors: usize| (1..=shape.mr).map(move |rows| TileSize { rows, columns: vectors * shape.lanes });
-    (1..=shape.vectors).flat_map(of).collect()
-}
-
-/// Runs the micro-kernel for `tile` alone, `rounds` times over the same panels, as deep as stays in the first cache; the
-/// floating-point operations that were done, two a multiply-add. Panics unless `level` has such a micro-kernel.
-pub fn micro_kernel(level: Level, tile: TileSize, rounds: usize) -> u64 {
-    assert!(micro_kernels(level).contains(&tile), "no micro-kernel for {tile:?} at {level}");
-    level.dispatch(Alone { tile, rounds })
-}
-
-/// One micro-kernel over panels of its own.
-struct Alone {
-    tile: TileSize,
-    rounds: usize,
-}
-
-impl SimdOp for Alone {
-    type Output = u64;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> u64 {
-        let TileSize { rows, columns } = self.tile;
-        let k = Steps::new(usize::MAX / 2, Shape::of::<S>()).longest();
-        let (mut a, mut b) = (AlignedBuf::zeroed(k * rows), AlignedBuf::zeroed(k * columns));
-        let mut c = AlignedBuf::zeroed(rows * columns);
-        a.fill(0.5);
-        b.fill(0.5);
-        let tile = Tile {
-            k,
-            a: a.as_ptr(),
-            a_step: rows,
-            b: b.as_ptr(),
-            b_step: columns,
-            c: c.as_mut_ptr(),
-            stride: columns,
-            soon: c.as_ptr(),
-            count: 1,
-            add: false,
-            bias: std::ptr::null(),
-            relu: false,
-            ahead: &[Ahead::nothing(); 2],
-            carry: &Carry::NONE,
-        };
-        let kernel = Table::<S>::KERNELS[rows - 1][columns / S::LANES - 1];
-        for _ in 0..self.rounds {
-            // SAFETY: the kernel is that of `rows` and `columns`; `a`, `b` and `c` were made `k · rows`, `k · columns` and
-            // `rows · columns` floats long, outlive the call and nobody else has them; rows of C are `columns` apart.
-            unsafe { kernel(simd, std::hint::black_box(&tile)) };
-        }
-        (2 * k * rows * columns * self.rounds) as u64
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_micro_kernel_runs_alone() {
-        for level in Level::available() {
-            let tiles = micro_kernels(level);
-            let largest = Shape::at(level);
-            assert_eq!(tiles.last(), Some(&TileSize { rows: largest.mr, columns: largest.nr() }));
-            for tile in tiles {
-                let once = micro_kernel(level, tile, 1);
-                assert!(once > 0 && once.is_multiple_of(2 * (tile.rows * tile.columns) as u64), "{tile:?}");
-                assert_eq!(micro_kernel(level, tile, 3), 3 * once);
-            }
-        }
-    }
-
-    #[test]
-    #[should_panic(expected = "no micro-kernel")]
-    fn other_tiles_are_refused() {
-        micro_kernel(Level::PORTABLE, TileSize { rows: 1, columns: 3 }, 1);
     }
 }

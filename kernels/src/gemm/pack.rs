@@ -9,14 +9,17 @@
 //!   │ panel │ panel │
 //!   └───────┴───────┘           each panel: step k after step k, its mr (nr) elements adjacent
 //! ```
-//! The rows of A are dealt evenly to as few panels as possible, so no row is padding.
+//! The rows of A are dealt evenly to as few panels as possible, so no row is padding; a panel of short sums has at most eight.
 
+mod in_place;
 mod matrix;
 
 use std::ops::Range;
 
+pub(in crate::gemm) use in_place::InPlace;
+
 use super::ahead::Ahead;
-use super::micro::Shape;
+use super::micro::{Shape, WIDE};
 use super::{Packed, Steps};
 use crate::Cpu;
 use crate::aligned::{AlignedBuf, LINE};
@@ -75,7 +78,7 @@ impl PackedA {
         write: impl Fn(Range<usize>, Range<usize>, &mut [f32]) + Send + Sync,
     ) -> Self {
         let shape = Shape::at(cpu.level);
-        let (steps, panels) = (Steps::long(k, shape), rows.div_ceil(shape.mr));
+        let (steps, panels) = (Steps::long(k, shape), rows.div_ceil(height(k, shape)));
         let mut rest = &mut data[..];
         let mut parts = Vec::with_capacity(panels * steps.count());
         for i in 0..steps.count() {
@@ -105,26 +108,11 @@ impl PackedA {
         self.data.len() * size_of::<f32>()
     }
 
-    /// The kc blocks that the panels are cut into.
-    pub(crate) fn steps(&self) -> Steps {
-        self.steps
-    }
-
-    /// How many panels share the rows.
-    pub(crate) fn panels(&self) -> usize {
-        self.panels
-    }
-
     /// Panel `p` of the kc block `k`.
     pub(crate) fn panel(&self, k: &Range<usize>, p: usize) -> &[f32] {
         let rows = self.panel_rows(p);
         let start = self.rows * k.start + rows.start * k.len();
         &self.data[start..start + rows.len() * k.len()]
-    }
-
-    /// Panel `p` of the kc block `k`, and those that follow.
-    pub(crate) fn panels_from(&self, k: &Range<usize>, p: usize) -> &[f32] {
-        &self.data[self.rows * k.start + self.panel_rows(p).start * k.len()..]
     }
 }
 
@@ -243,6 +231,14 @@ impl std::fmt::Debug for PackedB {
     }
 }
 
+/// The most rows of a panel whose sums have `k` steps. Short sums write C so often that it counts where its rows lie: those
+/// a multiple of 4 KiB apart share one set of the first cache, which holds eight lines.
+fn height(k: usize, shape: Shape) -> usize {
+    const SHORT: usize = 96;
+    const WAYS: usize = 8;
+    if shape.lanes >= WIDE && k <= SHORT { shape.mr.min(WAYS) } else { shape.mr }
+}
+
 fn panel_rows(rows: usize, panels: usize, p: usize) -> Range<usize> {
     let (each, more) = (rows / panels, rows % panels);
     let start = p * each + p.min(more);
@@ -252,6 +248,59 @@ fn panel_rows(rows: usize, panels: usize, p: usize) -> Range<usize> {
 impl std::fmt::Debug for PackedA {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "PackedA({} × {}, {})", self.rows, self.k, self.level)
+    }
+}
+
+/// Some rows of the left operand, in the steps of a kc block.
+#[derive(Clone, Copy)]
+pub(crate) enum Left<'a> {
+    /// Panel after panel.
+    Panels(&'a [f32]),
+    /// Where they lie: from the first step of the first on.
+    Rows(Straight<'a>),
+}
+
+/// A left operand, in panels of rows.
+pub(crate) trait Panels: Packed {
+    /// Whether each is written as a micro-kernel reads it.
+    const PACKED: bool;
+
+    /// The kc blocks that the sums are cut into.
+    fn steps(&self) -> Steps;
+
+    /// How many panels share the rows.
+    fn panels(&self) -> usize;
+
+    /// The rows of panel `p` and those that follow, in the kc block `k`.
+    fn panels_from(&self, k: &Range<usize>, p: usize) -> Left<'_>;
+
+    /// What of panel `p` is asked for with part `part` of the tiles before it.
+    fn ahead(&self, k: &Range<usize>, p: usize, part: [usize; 2]) -> Ahead;
+}
+
+impl Panels for PackedA {
+    const PACKED: bool = true;
+
+    fn steps(&self) -> Steps {
+        self.steps
+    }
+
+    fn panels(&self) -> usize {
+        self.panels
+    }
+
+    #[inline(always)]
+    fn panels_from(&self, k: &Range<usize>, p: usize) -> Left<'_> {
+        Left::Panels(&self.data[self.rows * k.start + self.panel_rows(p).start * k.len()..])
+    }
+
+    #[inline(always)]
+    fn ahead(&self, k: &Range<usize>, p: usize, [part, parts]: [usize; 2]) -> Ahead {
+        let panel = self.panel(k, p);
+        let each = panel.len().div_ceil(parts).max(1);
+        let panel = &panel[(part * each).min(panel.len())..];
+        let len = each.min(panel.len());
+        Ahead::rows(panel, [1, len], 0, Ahead::each(1, len, k.len()))
     }
 }
 
@@ -276,7 +325,7 @@ pub(crate) trait Columns: Sync {
     }
 }
 
-/// A part of a right operand that can be read as it lies.
+/// A part of an operand that can be read as it lies.
 #[derive(Clone, Copy)]
 pub(crate) struct Straight<'a> {
     /// From its first element on.
@@ -284,6 +333,9 @@ pub(crate) struct Straight<'a> {
     /// From row to row.
     pub(crate) step: usize,
 }
+
+/// Sets of the first cache.
+const SETS: usize = 64;
 
 impl Straight<'_> {
     /// Whether `k` rows of `width` elements can be read.
@@ -293,7 +345,6 @@ impl Straight<'_> {
 
     /// Whether its rows push each other out of the first cache.
     pub(crate) fn collides(&self) -> bool {
-        const SETS: usize = 64;
         self.step.is_multiple_of(SETS * LINE)
     }
 }

@@ -14,9 +14,9 @@ use std::cell::Cell;
 use super::ahead::Ahead;
 use super::blocks::{FEW, line};
 use super::micro::{Carry, MAX_MR, MAX_NR, Shape};
-use super::pack::{Columns, Straight};
+use super::pack::{Columns, Left, Panels, Straight};
 use super::tiles::{Operands, Spill};
-use super::{Packed, PackedA, Product, Task, share};
+use super::{Product, Task, share};
 use crate::aligned::AlignedBuf;
 use crate::caches::Caches;
 use crate::simd::Simd;
@@ -28,11 +28,15 @@ thread_local! {
 
 /// What tile `i` of a B panel asks for: the lines of the next panel in turn, and A further on where there is much of it.
 #[inline(always)]
-fn ahead(next: Option<Straight<'_>>, i: usize, few: bool, a: &[f32], rows: usize) -> [Ahead; 2] {
-    if few { [line(next, 2 * i), line(next, 2 * i + 1)] } else { [Ahead::panels(a, rows), line(next, i)] }
+fn ahead(next: Option<Straight<'_>>, i: usize, few: bool, a: Left<'_>, rows: usize) -> [Ahead; 2] {
+    match a {
+        _ if few => [line(next, 2 * i), line(next, 2 * i + 1)],
+        Left::Panels(a) => [Ahead::panels(a, rows), line(next, i)],
+        Left::Rows(_) => [Ahead::nothing(), line(next, i)],
+    }
 }
 
-impl<B: Columns> Task<'_, PackedA, B> {
+impl<A: Panels, B: Columns> Task<'_, A, B> {
     /// Computes the task.
     #[inline(always)]
     pub(super) fn panel_by_panel<S: Simd>(&mut self, simd: S) {
@@ -86,13 +90,13 @@ impl<B: Columns> Task<'_, PackedA, B> {
                                 rows: rows.len(),
                                 count: 1,
                                 k: k.len(),
-                                a: a.panel(&k, p),
+                                a: a.panels_from(&k, p),
                                 b,
                                 b_step,
                                 add,
                                 bias,
                                 relu: self.epilogue.relu && last,
-                                ahead: &ahead(next, i, few, a.panel(&k, p), rows.len()),
+                                ahead: &ahead(next, i, few, a.panels_from(&k, p), rows.len()),
                                 carry: &Carry::NONE,
                                 soon: None,
                             };

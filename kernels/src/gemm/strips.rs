@@ -15,9 +15,9 @@ use std::ops::Range;
 
 use super::ahead::Ahead;
 use super::micro::{Carry, MAX_MR, MAX_NR, Shape, WIDE};
-use super::pack::{Columns, Straight};
+use super::pack::{Columns, Left, Panels, Straight};
 use super::tiles::{Operands, Place, Spill, multiply};
-use super::{Packed, PackedA, Product, Task, share};
+use super::{Product, Task, share};
 use crate::aligned::{AlignedBuf, LINE};
 use crate::caches::Caches;
 use crate::simd::Simd;
@@ -41,7 +41,7 @@ struct Strip {
     rows: Range<usize>,
 }
 
-impl<B: Columns> Task<'_, PackedA, B> {
+impl<A: Panels, B: Columns> Task<'_, A, B> {
     /// Slabs of A for which B is read.
     fn slabs<S: Simd>(&self) -> usize {
         let a = self.product.a.steps().k().max(1) * const { Shape::of::<S>().mr } * size_of::<f32>();
@@ -69,7 +69,7 @@ impl<B: Columns> Task<'_, PackedA, B> {
         let mut buffer = AlignedBuf::reused(PANEL.take(), k.len() * nr + S::LANES);
         let mut spill: Spill = [0.0; MAX_MR * MAX_NR + MAX_NR];
         let all = self.block.columns();
-        let few = few::<S>(&all, k.len());
+        let few = if A::PACKED { few::<S>(&all, k.len()) } else { all.end..all.end };
         let columns = all.start..few.start;
         let panel = |start: usize| start..columns.end.min(start + nr);
         let slabs = self.slabs::<S>();
@@ -78,7 +78,7 @@ impl<B: Columns> Task<'_, PackedA, B> {
             for start in columns.clone().step_by(nr) {
                 let j = panel(start);
                 let width = j.len().next_multiple_of(S::LANES);
-                let read = b.straight(&k, &j).filter(|s| s.reaches(k.len(), width) && !collides::<S>(s, k.len()));
+                let read = b.straight(&k, &j).filter(|s| s.reaches(k.len(), width) && !scattered::<S>(s, k.len()));
                 if read.is_none() {
                     b.pack(simd, k.clone(), j.clone(), width, &mut buffer[..k.len() * width + S::LANES]);
                 }
@@ -114,7 +114,10 @@ impl<B: Columns> Task<'_, PackedA, B> {
             (_, true) => ((panels.start + further).min(self.panels.end - 1), 0),
             _ => return None,
         };
-        Some(Ahead::stream(a.panels_from(&k, from), distance, *height).tiles(k.len() * height))
+        match a.panels_from(&k, from) {
+            Left::Panels(a) => Some(Ahead::stream(a, distance, *height).tiles(k.len() * height)),
+            Left::Rows(_) => None,
+        }
     }
 
     /// The rows of `strip` over one panel of B.
@@ -168,7 +171,8 @@ impl<B: Columns> Task<'_, PackedA, B> {
             for (i, p) in panels.clone().enumerate() {
                 let rows = rows.start + i * height..rows.start + (i + 1) * height;
                 self.block.prefetch(simd, &j, &rows);
-                let panel = Straight { data: a.panels_from(&k, p), step: *height };
+                let Left::Panels(data) = a.panels_from(&k, p) else { unreachable!("rows are not in place here") };
+                let panel = Straight { data, step: *height };
                 let cells = Straight { data: buffer, step: width };
                 let nothing = [Ahead::nothing(); 2];
                 multiply(simd, [width, k.len(), S::LANES], &cells, &panel, &mut tile[..], false, nothing);
@@ -205,10 +209,13 @@ fn few<S: Simd>(columns: &Range<usize>, k: usize) -> Range<usize> {
     columns.end - rest..columns.end
 }
 
-/// Whether `k` rows push each other out of the first cache, and are so few that they are quickly packed.
+/// Whether `k` rows are better packed: they push each other out of the first cache, and are so few that they are quickly
+/// packed; or there are more of them than it holds, and narrow tiles want a line so often that they should follow each other.
 #[inline(always)]
-fn collides<S: Simd>(panel: &Straight<'_>, k: usize) -> bool {
-    (k <= FEW || S::LANES < WIDE) && panel.collides()
+fn scattered<S: Simd>(panel: &Straight<'_>, k: usize) -> bool {
+    let narrow = const { S::LANES < WIDE };
+    let large = k * const { Shape::of::<S>().nr() * size_of::<f32>() } > Caches::get().l1 / 2;
+    (k <= FEW || narrow) && panel.collides() || narrow && large
 }
 
 /// The first lines of the rows of panel `j` of B, and the second; a tile further on, those that follow.

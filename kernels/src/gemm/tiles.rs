@@ -14,7 +14,7 @@ use std::ops::Range;
 use super::MatrixMut;
 use super::ahead::Ahead;
 use super::micro::{Carry, MAX_MR, MAX_NR, Table, Tile, WIDE};
-use super::pack::Straight;
+use super::pack::{Left, Straight};
 use crate::simd::Simd;
 use crate::view::MapsMut;
 
@@ -140,8 +140,8 @@ pub(super) struct Operands<'a> {
     pub(super) count: usize,
     /// Steps of the kc block.
     pub(super) k: usize,
-    /// The A panel, `k × rows`, of each tile.
-    pub(super) a: &'a [f32],
+    /// The rows of the tiles.
+    pub(super) a: Left<'a>,
     /// The B panel, `k × vectors · LANES`.
     pub(super) b: &'a [f32],
     /// From step to step of it.
@@ -260,16 +260,24 @@ impl Block<'_> {
     pub(super) fn tile<S: Simd>(&mut self, simd: S, place: &Place, operands: &Operands<'_>, spill: &mut Spill) {
         let &Operands { row, rows, count, k, a, b, b_step, add, bias, relu, ahead, carry, soon } = operands;
         let (width, all) = (place.width, rows * count);
+        assert!(all > 0, "no tile");
         assert!(count == 1 || place.direct.is_some() && soon.is_some(), "{count} tiles in pieces, or in chunks");
         assert!(self.rows.start <= row && row + all <= self.rows.end, "rows {row}+{all} of {:?}", self.rows);
-        assert!(a.len() >= k * all, "the A panels have {} floats of {}", a.len(), k * all);
+        let (a, in_rows, a_step, needed) = match a {
+            Left::Panels(a) => (a, false, rows, k * all),
+            Left::Rows(a) => (a.data, true, a.step, if k == 0 { 0 } else { (all - 1) * a.step + k }),
+        };
+        assert!(a.len() >= needed, "the left operand has {} floats of {needed}", a.len());
         let reach = k.saturating_sub(1) * b_step + width;
         assert!(k == 0 || b.len() >= reach, "the B panel has {} floats of {reach}", b.len());
         assert!(bias.is_none_or(|bias| bias.len() >= all), "a bias too short for {all} rows");
-        assert!(count > 0, "no tile");
         assert!(carry.is_for::<S>(), "what is carried goes to panels of another level");
-        let kernels =
-            if const { S::LANES < WIDE } || soon.is_some() { Table::<S>::KERNELS } else { Table::<S>::CHUNKS };
+        let kernels = match (const { S::LANES < WIDE } || soon.is_some(), in_rows) {
+            (true, false) => Table::<S>::KERNELS,
+            (true, true) => Table::<S>::ROWS,
+            (false, false) => Table::<S>::CHUNKS,
+            (false, true) => Table::<S>::ROWS_CHUNKS,
+        };
         let kernel = kernels[rows - 1][width / S::LANES - 1];
         let bias = bias.map_or(std::ptr::null(), <[f32]>::as_ptr);
         let runs = &place.runs[..place.count];
@@ -293,7 +301,7 @@ impl Block<'_> {
         };
         let (a, b) = (a.as_ptr(), b.as_ptr());
         // Made once, where the kernel reads it: copied, its parts would have to wait for each other.
-        let tile = Tile { k, count, a, a_step: rows, b, b_step, c, stride, soon, add, bias, relu, ahead, carry };
+        let tile = Tile { k, count, a, a_step, b, b_step, c, stride, soon, add, bias, relu, ahead, carry };
         // SAFETY: operands checked above; the `all × width` cells at `c` are adjacent in each row, either inside this
         // block, which is borrowed uniquely, or, of one tile, in `spill`, which holds MAX_MR × MAX_NR floats, at least as many.
         unsafe { kernel(simd, &tile) };

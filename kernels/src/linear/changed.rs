@@ -12,7 +12,7 @@ use std::cell::Cell;
 use super::Linear;
 use crate::Cpu;
 use crate::aligned::AlignedBuf;
-use crate::gemm::{Ahead, MAX_PANEL_HEIGHT, MAX_PANEL_WIDTH, Packed, PackedA, Shape, Straight, multiply};
+use crate::gemm::{Ahead, MAX_PANEL_HEIGHT, MAX_PANEL_WIDTH, Packed, PackedA, Panels, Shape, Straight, multiply};
 use crate::simd::{Simd, SimdOp};
 use crate::view::{Dtype, Weights};
 

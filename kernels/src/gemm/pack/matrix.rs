@@ -86,24 +86,36 @@ impl Columns for Matrix<'_> {
 
     #[inline(always)]
     fn pack<S: Simd>(&self, simd: S, k: Range<usize>, j: Range<usize>, width: usize, panel: &mut [f32]) {
-        let adjacent = self.strides()[1] == 1;
-        for (step, k) in panel.chunks_exact_mut(width).zip(k) {
-            if adjacent {
-                let start = self.offset(k, j.start);
-                let row = &self.data()[start..start + j.len()];
-                for (to, from) in step.chunks_exact_mut(S::LANES).zip(row.chunks(S::LANES)) {
-                    let v = match from.len() == S::LANES {
-                        true => simd.load(from),
-                        false => simd.load_partial(from, 0.0),
-                    };
-                    simd.store(v, to);
+        let [row, column] = self.strides();
+        let whole = column == 1 && j.len() == width;
+        match self.data().get(self.offset(k.start, j.start)..) {
+            Some(from) if whole && width == S::LANES => copy::<S, 1>(simd, from, row, k.len(), panel),
+            Some(from) if whole && width == 2 * S::LANES => copy::<S, 2>(simd, from, row, k.len(), panel),
+            Some(from) if column == 1 => {
+                for (i, to) in panel.chunks_exact_mut(width).take(k.len()).enumerate() {
+                    let row = from[i * row..][..j.len()].chunks(S::LANES);
+                    to.chunks_exact_mut(S::LANES)
+                        .zip(row)
+                        .for_each(|(to, x)| simd.store(simd.load_partial(x, 0.0), to));
                 }
-            } else {
-                for (x, j) in step.iter_mut().zip(j.clone()) {
-                    *x = self.data()[self.offset(k, j)];
-                }
-                step[j.len()..].fill(0.0);
             }
+            _ => {
+                for (to, k) in panel.chunks_exact_mut(width).zip(k) {
+                    to.iter_mut().zip(j.clone()).for_each(|(x, j)| *x = self.data()[self.offset(k, j)]);
+                    to[j.len()..].fill(0.0);
+                }
+            }
+        }
+    }
+}
+
+/// Copies the first `N` vectors of each of `k` rows of `from`, `row` floats apart.
+#[inline(always)]
+fn copy<S: Simd, const N: usize>(simd: S, from: &[f32], row: usize, k: usize, panel: &mut [f32]) {
+    for (i, to) in panel.chunks_exact_mut(N * S::LANES).take(k).enumerate() {
+        let from = &from[i * row..][..N * S::LANES];
+        for v in 0..N {
+            simd.store(simd.load(&from[v * S::LANES..]), &mut to[v * S::LANES..]);
         }
     }
 }

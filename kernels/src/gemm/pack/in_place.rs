@@ -1,0 +1,102 @@
+//! A left operand that is read where it lies: where few columns use it, to pack it would take longer than it saves.
+//!
+//! ```text
+//! A, row-major    mr rows, kc steps of each ⟶ a micro-kernel that goes through mr rows at once
+//! ```
+
+use std::ops::Range;
+
+use super::{Left, Panels, SETS, Straight, height, panel_rows};
+use crate::Cpu;
+use crate::aligned::LINE;
+use crate::gemm::ahead::Ahead;
+use crate::gemm::micro::{Shape, WIDE};
+use crate::gemm::{Matrix, Packed, Steps};
+use crate::simd::Level;
+
+/// Columns up to which a product reads its left operand where it lies; and where a vector is short, so that a row is read again
+/// and again for them.
+const FEW: [usize; 2] = [4096, 512];
+
+/// A row-major matrix.
+pub(in crate::gemm) struct InPlace<'a> {
+    level: Level,
+    a: Matrix<'a>,
+    steps: Steps,
+    panels: usize,
+}
+
+impl<'a> InPlace<'a> {
+    /// `a`, if that pays for a product of `columns`: its steps are adjacent, and the rows of a tile do not push each other
+    /// out of the first cache while they are read, a line in sixteen steps.
+    pub(in crate::gemm) fn of(cpu: &Cpu, a: Matrix<'a>, columns: usize) -> Option<Self> {
+        let shape = Shape::at(cpu.level);
+        let [rows, k] = [a.rows(), a.columns()];
+        let [row, step] = a.strides();
+        let few = FEW[usize::from(shape.lanes < WIDE)];
+        let pays = step == 1 && rows > 0 && columns <= few && !crowded(row, shape.mr);
+        let panels = rows.div_ceil(height(k, shape));
+        pays.then(|| Self { level: cpu.level, a, steps: Steps::long(k, shape), panels })
+    }
+}
+
+/// Whether lines of so many `rows`, `step` floats apart, need more than half of the places of a set of the first cache.
+fn crowded(step: usize, rows: usize) -> bool {
+    const WAYS: usize = 4;
+    let mut sets = [0; SETS];
+    (0..rows).any(|i| {
+        let set = &mut sets[i * step / LINE % SETS];
+        *set += 1;
+        *set > WAYS
+    })
+}
+
+impl Packed for InPlace<'_> {
+    fn level(&self) -> Level {
+        self.level
+    }
+
+    fn rows(&self) -> usize {
+        self.a.rows()
+    }
+
+    fn k(&self) -> usize {
+        self.a.columns()
+    }
+
+    fn panel_rows(&self, p: usize) -> Range<usize> {
+        panel_rows(self.a.rows(), self.panels, p)
+    }
+}
+
+impl Panels for InPlace<'_> {
+    const PACKED: bool = false;
+
+    fn steps(&self) -> Steps {
+        self.steps
+    }
+
+    fn panels(&self) -> usize {
+        self.panels
+    }
+
+    #[inline(always)]
+    fn panels_from(&self, k: &Range<usize>, p: usize) -> Left<'_> {
+        Left::Rows(Straight {
+            data: &self.a.data()[self.a.offset(self.panel_rows(p).start, k.start)..],
+            step: self.a.strides()[0],
+        })
+    }
+
+    #[inline(always)]
+    fn ahead(&self, k: &Range<usize>, p: usize, [part, parts]: [usize; 2]) -> Ahead {
+        let rows = self.panel_rows(p);
+        let each = rows.len().div_ceil(parts);
+        let rows = (rows.start + part * each).min(rows.end)..(rows.start + (part + 1) * each).min(rows.end);
+        if rows.is_empty() {
+            return Ahead::nothing();
+        }
+        let data = &self.a.data()[self.a.offset(rows.start, k.start)..];
+        Ahead::rows(data, [rows.len(), k.len()], self.a.strides()[0], Ahead::each(rows.len(), k.len(), k.len()))
+    }
+}
