@@ -45,9 +45,15 @@ fn many_panels_and_blocks() {
     for level in Level::available() {
         let one = Cpu { level, threads: Threads::new(1) };
         let two = Cpu { level, threads: Threads::new(2) };
-        for [m, k, n] in
-            [[43, 1700, 333], [60, 64, 530], [230, 300, 290], [1200, 20, 150], [250, 700, 130], [45, 90, 2048]]
-        {
+        for [m, k, n] in [
+            [43, 1700, 333],
+            [60, 64, 530],
+            [230, 300, 290],
+            [1200, 20, 150],
+            [250, 700, 130],
+            [45, 90, 2048],
+            [300, 3600, 97],
+        ] {
             let (a, b) = (numbers(7, m * k), numbers(8, k * n));
             let want = reference::convolution::gemm(&a, &b, [m, k, n]);
             let found = product(&one, &a, &b, [m, k, n]);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! tasks: rectangles of C, dealt to the threads
-//!   for a few panels of nr columns       a block of C, which stays in the last cache
+//!   for a few panels of nr columns       a block of C, which stays in the last cache (the next loop first where A does not)
 //!     for kc steps                       a B block, kc × a few nr, packed before, stays in L2
 //!       for mr rows                      an A panel, mr × kc, comes from beyond once
 //!         for nr columns                 both panels stream from L2
@@ -147,12 +147,14 @@ impl<A: Panels, B: Columns> Task<'_, A, B> {
         let steps = a.steps();
         let stride = steps.longest() * nr;
         let few = panels.len() <= FEW;
-        let parts = Parts { columns: self.block.columns(), steps, nr, most: if few { 1 } else { most } };
+        let caches = Caches::get();
+        let floats = panels.len() * Shape::of::<S>().mr * size_of::<f32>();
+        let across = floats * steps.k() > caches.share;
+        let parts = Parts { columns: self.block.columns(), steps, nr, most: if few { 1 } else { most }, across };
         let [now, then] = buffers;
         let mut spill: Spill = [0.0; MAX_MR * MAX_NR + MAX_NR];
-        let caches = Caches::get();
         // A that does not stay in L2.
-        let far = panels.len() * Shape::of::<S>().mr * steps.longest() * size_of::<f32>() > caches.l2 / 4;
+        let far = floats * steps.longest() > caches.l2 / 4;
         let mut places = Vec::with_capacity(most);
         let mut next = parts.first();
         let mut packed = false;
@@ -236,6 +238,8 @@ struct Parts {
     nr: usize,
     /// The most panels of a block.
     most: usize,
+    /// Whether all columns meet a kc block before the next, as where more of A would go by in between than the last cache keeps.
+    across: bool,
 }
 
 impl Parts {
@@ -244,11 +248,14 @@ impl Parts {
         self.at(self.columns.start, 1, 0)
     }
 
-    /// The next kc block, then the next columns: twice as many at most.
+    /// The next kc block, then the next columns, twice as many at most; or the other way round.
     fn after(&self, part: &Part, step: usize) -> Option<(Part, usize)> {
-        match step + 1 < self.steps.count() {
-            true => Some((Part { k: self.steps.range(step + 1), j: part.j.clone() }, step + 1)),
-            false => self.at(part.j.end, 2 * part.panels(self.nr), 0),
+        let deeper = (step + 1 < self.steps.count()).then_some(step + 1);
+        let beside = |step| self.at(part.j.end, 2 * part.panels(self.nr), step);
+        match (self.across, deeper) {
+            (true, _) => beside(step).or_else(|| self.at(self.columns.start, self.most, deeper?)),
+            (false, Some(step)) => Some((Part { k: self.steps.range(step), j: part.j.clone() }, step)),
+            (false, None) => beside(0),
         }
     }
 

@@ -40,14 +40,14 @@ impl<'a> InPlace<'a> {
     }
 }
 
-/// Whether lines of so many `rows`, `step` floats apart, need more than half of the places of a set of the first cache.
+/// Whether lines of so many `rows`, `step` floats apart, leave no place in a set of the first cache.
 fn crowded(step: usize, rows: usize) -> bool {
-    const WAYS: usize = 4;
+    const WAYS: usize = 8;
     let mut sets = [0; SETS];
     (0..rows).any(|i| {
         let set = &mut sets[i * step / LINE % SETS];
         *set += 1;
-        *set > WAYS
+        *set >= WAYS
     })
 }
 
