@@ -235,7 +235,6 @@ impl std::fmt::Debug for PackedB {
 /// a multiple of 4 KiB apart share one set of the first cache, which holds eight lines.
 fn height(k: usize, shape: Shape) -> usize {
     const SHORT: usize = 96;
-    const WAYS: usize = 8;
     if shape.lanes >= WIDE && k <= SHORT { shape.mr.min(WAYS) } else { shape.mr }
 }
 
@@ -334,8 +333,9 @@ pub(crate) struct Straight<'a> {
     pub(crate) step: usize,
 }
 
-/// Sets of the first cache.
+/// Sets of the first cache, and lines of each.
 const SETS: usize = 64;
+const WAYS: usize = 8;
 
 impl Straight<'_> {
     /// Whether `k` rows of `width` elements can be read.

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::{Left, Panels, SETS, Straight, height, panel_rows};
+use super::{Left, Panels, SETS, Straight, WAYS, height, panel_rows};
 use crate::Cpu;
 use crate::aligned::LINE;
 use crate::gemm::ahead::Ahead;
@@ -14,8 +14,8 @@ use crate::gemm::micro::{Shape, WIDE};
 use crate::gemm::{Matrix, Packed, Steps};
 use crate::simd::Level;
 
-/// Columns up to which a product reads its left operand where it lies; and where a vector is short, so that a row is read again
-/// and again for them.
+/// Columns up to which a product reads its left operand where it lies; and where that is dear: vectors are short, so that a row
+/// is read more often for as many columns, or its rows fill more than half of a set of the first cache.
 const FEW: [usize; 2] = [4096, 512];
 
 /// A row-major matrix.
@@ -33,22 +33,19 @@ impl<'a> InPlace<'a> {
         let shape = Shape::at(cpu.level);
         let [rows, k] = [a.rows(), a.columns()];
         let [row, step] = a.strides();
-        let few = FEW[usize::from(shape.lanes < WIDE)];
-        let pays = step == 1 && rows > 0 && columns <= few && !crowded(row, shape.mr);
+        let lines = most_in_a_set(row, shape.mr);
+        let few = FEW[usize::from(shape.lanes < WIDE || lines > WAYS / 2)];
+        let pays = step == 1 && rows > 0 && columns <= few && lines < WAYS;
         let panels = rows.div_ceil(height(k, shape));
         pays.then(|| Self { level: cpu.level, a, steps: Steps::long(k, shape), panels })
     }
 }
 
-/// Whether lines of so many `rows`, `step` floats apart, leave no place in a set of the first cache.
-fn crowded(step: usize, rows: usize) -> bool {
-    const WAYS: usize = 8;
+/// The most lines of one set of the first cache among those of so many `rows`, `step` floats apart.
+fn most_in_a_set(step: usize, rows: usize) -> usize {
     let mut sets = [0; SETS];
-    (0..rows).any(|i| {
-        let set = &mut sets[i * step / LINE % SETS];
-        *set += 1;
-        *set >= WAYS
-    })
+    (0..rows).for_each(|i| sets[i * step / LINE % SETS] += 1);
+    sets.into_iter().max().unwrap_or(0)
 }
 
 impl Packed for InPlace<'_> {
