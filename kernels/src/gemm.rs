@@ -51,8 +51,9 @@ impl<'a> Matrix<'a> {
     /// Element (i, j) is `data[i · strides[0] + j · strides[1]]`.
     pub fn strided(data: &'a [f32], size: [usize; 2], strides: [usize; 2]) -> Self {
         if size[0] > 0 && size[1] > 0 {
-            let last = (size[0] - 1) * strides[0] + (size[1] - 1) * strides[1];
-            assert!(last < data.len(), "a matrix of {} elements, the slice has {}", last + 1, data.len());
+            let last = [0, 1].map(|i| (size[i] - 1).saturating_mul(strides[i]));
+            let last = last[0].saturating_add(last[1]);
+            assert!(last < data.len(), "the last element is number {last}, the slice has {}", data.len());
         }
         Self { data, size, strides }
     }
@@ -105,7 +106,7 @@ impl<'a> MatrixMut<'a> {
     pub fn strided(data: &'a mut [f32], size: [usize; 2], stride: usize) -> Self {
         if size[0] > 0 && size[1] > 0 {
             assert!(stride >= size[1] || size[0] == 1, "rows of {} columns overlap: stride {stride}", size[1]);
-            let span = (size[0] - 1) * stride + size[1];
+            let span = (size[0] - 1).saturating_mul(stride).saturating_add(size[1]);
             assert!(span <= data.len(), "a matrix of {span} elements, the slice has {}", data.len());
         }
         Self { data, size, stride }

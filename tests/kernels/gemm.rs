@@ -167,3 +167,25 @@ fn threads_give_the_same_bits() {
         assert_bits(level.name(), &small, &one[..3 * n]);
     }
 }
+
+#[test]
+fn empty_sums_are_zero() {
+    for level in Level::available() {
+        let mut c = [f32::NAN; 6];
+        let (a, b) = (Matrix::strided(&[], [3, 0], [5, 1]), Matrix::new(&[], 0, 2));
+        gemm(&Cpu::single(level), a, b, MatrixMut::new(&mut c, 3, 2), false);
+        assert_eq!(c, [0.0; 6], "{level}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "the last element is number")]
+fn rows_further_apart_than_memory_are_refused() {
+    Matrix::strided(&[0.0; 4], [3, 2], [1 << (usize::BITS - 1), 1]);
+}
+
+#[test]
+#[should_panic(expected = "a matrix of")]
+fn rows_to_be_written_further_apart_than_memory_are_refused() {
+    MatrixMut::strided(&mut [0.0; 4], [3, 2], 1 << (usize::BITS - 1));
+}

@@ -171,7 +171,9 @@ impl<A: Panels, B: Columns> Task<'_, A, B> {
             for (i, p) in panels.clone().enumerate() {
                 let rows = rows.start + i * height..rows.start + (i + 1) * height;
                 self.block.prefetch(simd, &j, &rows);
-                let Left::Panels(data) = a.panels_from(&k, p) else { unreachable!("rows are not in place here") };
+                let Left::Panels(data) = a.panels_from(&k, p) else {
+                    unreachable!("packed, as there are narrow columns")
+                };
                 let panel = Straight { data, step: *height };
                 let cells = Straight { data: buffer, step: width };
                 let nothing = [Ahead::nothing(); 2];

@@ -35,7 +35,7 @@ impl<'a> InPlace<'a> {
         let [row, step] = a.strides();
         let lines = most_in_a_set(row, shape.mr);
         let few = FEW[usize::from(shape.lanes < WIDE || lines > WAYS / 2)];
-        let pays = step == 1 && rows > 0 && columns <= few && lines < WAYS;
+        let pays = step == 1 && rows * k > 0 && columns <= few && lines < WAYS;
         let panels = rows.div_ceil(height(k, shape));
         pays.then(|| Self { level: cpu.level, a, steps: Steps::long(k, shape), panels })
     }
