@@ -47,16 +47,21 @@ impl Layout {
         Self { batch, channels, full, window, strides: [channels * plane, plane, row] }
     }
 
-    /// Elements from the first to one past the last.
+    /// Elements from the first to one past the last; `usize::MAX` where that is past counting.
     pub fn span(&self) -> usize {
         if self.batch == 0 || self.channels == 0 || self.window.is_empty() {
             return 0;
         }
-        (self.batch - 1) * self.strides[0] + (self.channels - 1) * self.strides[1] + self.plane_span()
+        let [image, channel, _] = self.strides;
+        let planes = (self.batch - 1).saturating_mul(image).saturating_add((self.channels - 1).saturating_mul(channel));
+        planes.saturating_add(self.plane_span())
     }
 
     fn plane_span(&self) -> usize {
-        if self.window.is_empty() { 0 } else { (self.window.height() - 1) * self.strides[2] + self.window.width() }
+        if self.window.is_empty() {
+            return 0;
+        }
+        (self.window.height() - 1).saturating_mul(self.strides[2]).saturating_add(self.window.width())
     }
 
     /// Panics unless planes are disjoint, the window is in the full map and `len` elements hold it all.
@@ -440,5 +445,13 @@ mod tests {
         }
         assert!(f16_to_f32(0x7e00).is_nan());
         assert_eq!(f16_to_f32(0xfc00), f32::NEG_INFINITY);
+    }
+
+    #[test]
+    #[should_panic(expected = "maps need")]
+    fn strides_past_counting_are_refused() {
+        let far = 1 << (usize::BITS - 1);
+        let layout = Layout { strides: [far, 4, 2], ..Layout::contiguous(3, 1, [2, 2], Window::full([2, 2])) };
+        Maps::with_layout(&[0.0; 12], layout);
     }
 }
