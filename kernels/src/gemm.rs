@@ -189,8 +189,8 @@ impl Steps {
     }
 
     /// The same where every block reads and writes C, which may lie beyond L2: where multiply-adds are slow enough for L2
-    /// to feed both, a B panel takes an eighth of it, or all of L1 where there are few registers. Where they are not, sums
-    /// that one block can hold at all are not cut: C once from L2 is less than C again and again.
+    /// to feed both, a B panel takes an eighth of it, or all of L1 where there are few registers. Where they are not and
+    /// tiles narrow, sums that one block can hold at all are not cut: C once from L2 is less than C again and again.
     pub(crate) fn long(k: usize, shape: Shape) -> Self {
         let most = Self::new(usize::MAX / 2, shape).longest();
         let panel = shape.nr() * size_of::<f32>();
@@ -199,7 +199,7 @@ impl Steps {
             match fma_rate(shape.lanes) {
                 1 if shape.lanes >= micro::WIDE => (Caches::get().l2 / 8 / panel).clamp(64, LONGEST),
                 1 => (2 * most).min(384),
-                _ if k <= (Caches::get().l2 / 24 / panel).min(WHOLE) => WHOLE,
+                _ if shape.lanes < micro::WIDE && k <= (Caches::get().l2 / 24 / panel).min(WHOLE) => WHOLE,
                 _ => most,
             },
         )

@@ -135,7 +135,8 @@ fn however_a_is_read_the_bits_are_the_same() {
                 let before = vec![f32::NAN; 60 * 900];
                 gemm(
                     &cpu,
-                    Matrix::new(&before, 60, 900),
+                    // Which no product reads where it lies.
+                    Matrix::new(&before, 900, 60).transposed(),
                     Matrix::new(&before, 900, 1),
                     MatrixMut::new(&mut [0.0; 60], 60, 1),
                     false,
@@ -165,6 +166,17 @@ fn threads_give_the_same_bits() {
         // An element does not know how large the matrix around it is.
         let small = product(&Cpu::single(level), &a[..3 * k], &b, [3, k, n]);
         assert_bits(level.name(), &small, &one[..3 * n]);
+    }
+}
+
+#[test]
+fn one_row_has_any_stride() {
+    let (a, b) = (numbers(14, 40), numbers(15, 40 * 9));
+    for level in Level::available() {
+        let (cpu, mut c) = (Cpu::single(level), [f32::NAN; 9]);
+        let row = Matrix::strided(&a, [1, 40], [usize::MAX, 1]);
+        gemm(&cpu, row, Matrix::new(&b, 40, 9), MatrixMut::new(&mut c, 1, 9), false);
+        assert_bits(level.name(), &c, &product(&cpu, &a, &b, [1, 40, 9]));
     }
 }
 

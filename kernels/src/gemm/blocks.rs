@@ -148,13 +148,13 @@ impl<A: Panels, B: Columns> Task<'_, A, B> {
         let stride = steps.longest() * nr;
         let few = panels.len() <= FEW;
         let caches = Caches::get();
-        let floats = panels.len() * Shape::of::<S>().mr * size_of::<f32>();
-        let across = floats * steps.k() > caches.share;
+        let step = panels.len() * Shape::of::<S>().mr * size_of::<f32>();
+        let across = step * steps.k() > caches.share;
         let parts = Parts { columns: self.block.columns(), steps, nr, most: if few { 1 } else { most }, across };
         let [now, then] = buffers;
         let mut spill: Spill = [0.0; MAX_MR * MAX_NR + MAX_NR];
         // A that does not stay in L2.
-        let far = floats * steps.longest() > caches.l2 / 4;
+        let far = step * steps.longest() > caches.l2 / 4;
         let mut places = Vec::with_capacity(most);
         let mut next = parts.first();
         let mut packed = false;

@@ -203,7 +203,7 @@ unsafe fn body<S: Simd, const MR: usize, const NV: usize, const CHUNKS: bool, co
 ) {
     let zero = simd.splat(0.0);
     let mut acc = [[zero; NV]; MR];
-    let a_ahead = if tile.a_step == MR { AHEAD } else { STEPS * tile.a_step };
+    let a_ahead = if ROWS || tile.a_step == MR { AHEAD } else { STEPS * tile.a_step };
     // A macro, for a closure would not be compiled with the level's instructions.
     macro_rules! step {
         ($k:expr) => {{

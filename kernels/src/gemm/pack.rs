@@ -30,11 +30,7 @@ const SLACK: usize = 16;
 
 /// The left operand, packed for one level.
 pub struct PackedA {
-    level: Level,
-    rows: usize,
-    k: usize,
-    steps: Steps,
-    panels: usize,
+    cut: Cut,
     data: AlignedBuf,
 }
 
@@ -77,30 +73,29 @@ impl PackedA {
         mut data: AlignedBuf,
         write: impl Fn(Range<usize>, Range<usize>, &mut [f32]) + Send + Sync,
     ) -> Self {
-        let shape = Shape::at(cpu.level);
-        let (steps, panels) = (Steps::long(k, shape), rows.div_ceil(height(k, shape)));
+        let cut = Cut::new(cpu.level, rows, k);
         let mut rest = &mut data[..];
-        let mut parts = Vec::with_capacity(panels * steps.count());
-        for i in 0..steps.count() {
-            let ks = steps.range(i);
-            for p in 0..panels {
-                let rows = panel_rows(rows, panels, p);
+        let mut parts = Vec::with_capacity(cut.panels * cut.steps.count());
+        for i in 0..cut.steps.count() {
+            let ks = cut.steps.range(i);
+            for p in 0..cut.panels {
+                let rows = cut.panel_rows(p);
                 let panel = rest.split_off_mut(..rows.len() * ks.len()).expect("all there");
                 parts.push((rows, ks.clone(), panel));
             }
         }
         cpu.threads.for_each(parts, |(rows, ks, panel)| write(rows, ks, panel));
-        Self { level: cpu.level, rows, k, steps, panels, data }
+        Self { cut, data }
     }
 
     /// Rows.
     pub fn rows(&self) -> usize {
-        self.rows
+        self.cut.rows
     }
 
     /// Columns: the length of the sums.
     pub fn k(&self) -> usize {
-        self.k
+        self.cut.steps.k()
     }
 
     /// Memory of the panels.
@@ -111,27 +106,8 @@ impl PackedA {
     /// Panel `p` of the kc block `k`.
     pub(crate) fn panel(&self, k: &Range<usize>, p: usize) -> &[f32] {
         let rows = self.panel_rows(p);
-        let start = self.rows * k.start + rows.start * k.len();
+        let start = self.cut.rows * k.start + rows.start * k.len();
         &self.data[start..start + rows.len() * k.len()]
-    }
-}
-
-impl Packed for PackedA {
-    fn level(&self) -> Level {
-        self.level
-    }
-
-    fn rows(&self) -> usize {
-        self.rows
-    }
-
-    fn k(&self) -> usize {
-        self.k
-    }
-
-    /// The first panels take one more where they do not divide evenly.
-    fn panel_rows(&self, p: usize) -> Range<usize> {
-        panel_rows(self.rows, self.panels, p)
     }
 }
 
@@ -231,22 +207,39 @@ impl std::fmt::Debug for PackedB {
     }
 }
 
-/// The most rows of a panel whose sums have `k` steps. Short sums write C so often that it counts where its rows lie: those
-/// a multiple of 4 KiB apart share one set of the first cache, which holds eight lines.
-fn height(k: usize, shape: Shape) -> usize {
-    const SHORT: usize = 96;
-    if shape.lanes >= WIDE && k <= SHORT { shape.mr.min(WAYS) } else { shape.mr }
+/// How a left operand is cut, packed or not: its rows into panels, its sums into kc blocks.
+#[derive(Clone, Copy)]
+pub(crate) struct Cut {
+    level: Level,
+    rows: usize,
+    steps: Steps,
+    panels: usize,
 }
 
-fn panel_rows(rows: usize, panels: usize, p: usize) -> Range<usize> {
-    let (each, more) = (rows / panels, rows % panels);
-    let start = p * each + p.min(more);
-    start..start + each + usize::from(p < more)
+impl Cut {
+    fn new(level: Level, rows: usize, k: usize) -> Self {
+        let shape = Shape::at(level);
+        Self { level, rows, steps: Steps::long(k, shape), panels: rows.div_ceil(Self::height(k, shape)) }
+    }
+
+    /// The most rows of a panel whose sums have `k` steps. Short sums write C so often that it counts where its rows lie: those
+    /// a multiple of 4 KiB apart share one set of the first cache, which holds eight lines.
+    fn height(k: usize, shape: Shape) -> usize {
+        const SHORT: usize = 96;
+        if shape.lanes >= WIDE && k <= SHORT { shape.mr.min(WAYS) } else { shape.mr }
+    }
+
+    /// The first panels take one more where they do not divide evenly.
+    fn panel_rows(&self, p: usize) -> Range<usize> {
+        let (each, more) = (self.rows / self.panels, self.rows % self.panels);
+        let start = p * each + p.min(more);
+        start..start + each + usize::from(p < more)
+    }
 }
 
 impl std::fmt::Debug for PackedA {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "PackedA({} × {}, {})", self.rows, self.k, self.level)
+        write!(f, "PackedA({} × {}, {})", self.rows(), self.k(), self.cut.level)
     }
 }
 
@@ -264,11 +257,18 @@ pub(crate) trait Panels: Packed {
     /// Whether each is written as a micro-kernel reads it.
     const PACKED: bool;
 
+    /// How it is cut.
+    fn cut(&self) -> &Cut;
+
     /// The kc blocks that the sums are cut into.
-    fn steps(&self) -> Steps;
+    fn steps(&self) -> Steps {
+        self.cut().steps
+    }
 
     /// How many panels share the rows.
-    fn panels(&self) -> usize;
+    fn panels(&self) -> usize {
+        self.cut().panels
+    }
 
     /// The rows of panel `p` and those that follow, in the kc block `k`.
     fn panels_from(&self, k: &Range<usize>, p: usize) -> Left<'_>;
@@ -277,20 +277,34 @@ pub(crate) trait Panels: Packed {
     fn ahead(&self, k: &Range<usize>, p: usize, part: [usize; 2]) -> Ahead;
 }
 
+impl<A: Panels> Packed for A {
+    fn level(&self) -> Level {
+        self.cut().level
+    }
+
+    fn rows(&self) -> usize {
+        self.cut().rows
+    }
+
+    fn k(&self) -> usize {
+        self.cut().steps.k()
+    }
+
+    fn panel_rows(&self, p: usize) -> Range<usize> {
+        self.cut().panel_rows(p)
+    }
+}
+
 impl Panels for PackedA {
     const PACKED: bool = true;
 
-    fn steps(&self) -> Steps {
-        self.steps
-    }
-
-    fn panels(&self) -> usize {
-        self.panels
+    fn cut(&self) -> &Cut {
+        &self.cut
     }
 
     #[inline(always)]
     fn panels_from(&self, k: &Range<usize>, p: usize) -> Left<'_> {
-        Left::Panels(&self.data[self.rows * k.start + self.panel_rows(p).start * k.len()..])
+        Left::Panels(&self.data[self.cut.rows * k.start + self.panel_rows(p).start * k.len()..])
     }
 
     #[inline(always)]

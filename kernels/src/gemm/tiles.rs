@@ -263,11 +263,11 @@ impl Block<'_> {
         assert!(all > 0, "no tile");
         assert!(count == 1 || place.direct.is_some() && soon.is_some(), "{count} tiles in pieces, or in chunks");
         assert!(self.rows.start <= row && row + all <= self.rows.end, "rows {row}+{all} of {:?}", self.rows);
-        let (a, in_rows, a_step, needed) = match a {
-            Left::Panels(a) => (a, false, rows, k * all),
-            Left::Rows(a) => (a.data, true, a.step, if k == 0 { 0 } else { (all - 1) * a.step + k }),
+        let (in_rows, a, reaches) = match a {
+            Left::Panels(data) => (false, Straight { data, step: rows }, data.len() >= k * all),
+            Left::Rows(a) => (true, a, a.reaches(all, k)),
         };
-        assert!(a.len() >= needed, "the left operand has {} floats of {needed}", a.len());
+        assert!(reaches, "the left operand has {} floats, {} apart", a.data.len(), a.step);
         let reach = k.saturating_sub(1) * b_step + width;
         assert!(k == 0 || b.len() >= reach, "the B panel has {} floats of {reach}", b.len());
         assert!(bias.is_none_or(|bias| bias.len() >= all), "a bias too short for {all} rows");
@@ -299,7 +299,7 @@ impl Block<'_> {
             }
             _ => c,
         };
-        let (a, b) = (a.as_ptr(), b.as_ptr());
+        let (a_step, a, b) = (a.step, a.data.as_ptr(), b.as_ptr());
         // Made once, where the kernel reads it: copied, its parts would have to wait for each other.
         let tile = Tile { k, count, a, a_step, b, b_step, c, stride, soon, add, bias, relu, ahead, carry };
         // SAFETY: operands checked above; the `all × width` cells at `c` are adjacent in each row, either inside this

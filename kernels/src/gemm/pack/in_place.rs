@@ -6,13 +6,12 @@
 
 use std::ops::Range;
 
-use super::{Left, Panels, SETS, Straight, WAYS, height, panel_rows};
+use super::{Cut, Left, Panels, SETS, Straight, WAYS};
 use crate::Cpu;
 use crate::aligned::LINE;
 use crate::gemm::ahead::Ahead;
 use crate::gemm::micro::{Shape, WIDE};
-use crate::gemm::{Matrix, Packed, Steps};
-use crate::simd::Level;
+use crate::gemm::{Matrix, Packed};
 
 /// Columns up to which a product reads its left operand where it lies; and where that is dear: vectors are short, so that a row
 /// is read more often for as many columns, or its rows fill more than half of a set of the first cache.
@@ -20,10 +19,8 @@ const FEW: [usize; 2] = [4096, 512];
 
 /// A row-major matrix.
 pub(in crate::gemm) struct InPlace<'a> {
-    level: Level,
+    cut: Cut,
     a: Matrix<'a>,
-    steps: Steps,
-    panels: usize,
 }
 
 impl<'a> InPlace<'a> {
@@ -33,11 +30,10 @@ impl<'a> InPlace<'a> {
         let shape = Shape::at(cpu.level);
         let [rows, k] = [a.rows(), a.columns()];
         let [row, step] = a.strides();
-        let lines = most_in_a_set(row, shape.mr);
+        let lines = most_in_a_set(row, shape.mr.min(rows));
         let few = FEW[usize::from(shape.lanes < WIDE || lines > WAYS / 2)];
         let pays = step == 1 && rows * k > 0 && columns <= few && lines < WAYS;
-        let panels = rows.div_ceil(height(k, shape));
-        pays.then(|| Self { level: cpu.level, a, steps: Steps::long(k, shape), panels })
+        pays.then(|| Self { cut: Cut::new(cpu.level, rows, k), a })
     }
 }
 
@@ -48,33 +44,11 @@ fn most_in_a_set(step: usize, rows: usize) -> usize {
     sets.into_iter().max().unwrap_or(0)
 }
 
-impl Packed for InPlace<'_> {
-    fn level(&self) -> Level {
-        self.level
-    }
-
-    fn rows(&self) -> usize {
-        self.a.rows()
-    }
-
-    fn k(&self) -> usize {
-        self.a.columns()
-    }
-
-    fn panel_rows(&self, p: usize) -> Range<usize> {
-        panel_rows(self.a.rows(), self.panels, p)
-    }
-}
-
 impl Panels for InPlace<'_> {
     const PACKED: bool = false;
 
-    fn steps(&self) -> Steps {
-        self.steps
-    }
-
-    fn panels(&self) -> usize {
-        self.panels
+    fn cut(&self) -> &Cut {
+        &self.cut
     }
 
     #[inline(always)]
