@@ -6,14 +6,17 @@
 //! a map, padded and its rows parted by stride ─▶ every tap of a row of outputs is a row of adjacent cells
 //! block of rows × vectors of outputs           = Σ over taps: one weight × the same block, moved
 //! ```
-//! Each output is one chain of multiply-adds in the order of the taps, zeros of the padding included.
+//! Each output is one chain of multiply-adds in the order of the taps, zeros of the padding included. The usual square kernels need
+//! no copy: see `strips`.
+
+mod strips;
 
 use crate::Cpu;
 use crate::aligned::AlignedBuf;
 use crate::conv2d::Conv2d;
 use crate::gemm::Epilogue;
 use crate::geometry::{Geometry, Window};
-use crate::rows::{Split, by_block, for_groups, store_block, tap_starts, whole_cache_lines, whole_vectors};
+use crate::rows::{Split, by_block, group, store_block, tap_starts, whole_cache_lines, whole_vectors};
 use crate::simd::{Simd, SimdOp};
 use crate::view::{Maps, MapsMut, PlaneMut};
 
@@ -28,26 +31,32 @@ pub(crate) fn run(
 ) {
     let window = out.window();
     let cells = window.area() * conv.geometry.stride[0] * conv.geometry.stride[1];
-    for_groups(cpu, out.into_planes(), cells, |planes| {
+    let mut planes = out.into_planes();
+    let group = group(cpu, planes.len(), cells);
+    // Small maps in large numbers are common here: a group is not moved.
+    cpu.threads.chunks_mut(&mut planes, group, |_, planes| {
         cpu.level.dispatch(Planes { conv, filters, epilogue, input, window, planes });
     });
 }
 
 /// A group of output maps.
-struct Planes<'a> {
+struct Planes<'a, 'b> {
     conv: &'a Conv2d,
     filters: &'a [f32],
     epilogue: &'a Epilogue<'a>,
     input: Maps<'a>,
     window: Window,
-    planes: Vec<PlaneMut<'a>>,
+    planes: &'a mut [PlaneMut<'b>],
 }
 
-impl SimdOp for Planes<'_> {
+impl SimdOp for Planes<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
+        if strips::fit(&self.conv.geometry) && !self.epilogue.accumulate {
+            return strips::run(simd, self);
+        }
         let Self { conv, filters, epilogue, input, window, planes } = self;
         let geometry @ Geometry { kernel, stride, dilation, pads } = &conv.geometry;
         let extent = geometry.extent();
@@ -64,7 +73,7 @@ impl SimdOp for Planes<'_> {
         let taps: Vec<usize> =
             (0..kernel[0]).flat_map(|ky| columns.iter().map(move |x| ky * dilation[0] * line + x)).collect();
         let mut held = None;
-        for mut plane in planes {
+        for plane in planes {
             let map = (plane.image, plane.channel / (conv.out_channels / conv.in_channels));
             if held.replace(map) != Some(map) {
                 for (y, line) in (first(0, window.y0)..).zip(cells.chunks_exact_mut(line)) {
@@ -76,7 +85,7 @@ impl SimdOp for Planes<'_> {
             let weights = &filters[plane.channel * taps.len()..][..taps.len()];
             let bias = epilogue.bias.map_or(0.0, |bias| bias[plane.channel]);
             let map = Map { weights, taps: &taps, cells: &cells, line: line * stride[0], bias, epilogue };
-            simd.vectorize(Plane { map, window, out: &mut plane });
+            simd.vectorize(Plane { map, window, out: plane });
         }
     }
 }
@@ -154,8 +163,7 @@ fn block<S: Simd, const N: usize, const ROWS: usize>(
     window: Window,
     out: &mut PlaneMut<'_>,
 ) {
-    let zero = simd.splat(0.0);
-    let mut sums = [[zero; N]; ROWS];
+    let mut sums = [[simd.splat(0.0); N]; ROWS];
     let cells = &map.cells[y * map.line + x..];
     for (tap, weight) in map.taps.iter().zip(map.weights) {
         let weight = simd.splat(*weight);
@@ -167,23 +175,27 @@ fn block<S: Simd, const N: usize, const ROWS: usize>(
             }
         }
     }
-    let bias = simd.splat(map.bias);
     for r in 0..ROWS {
-        let row = &mut out.row_mut(window.y0 + y + r)[x..];
-        let mut sum = sums[r];
-        for n in 0..N {
-            if map.epilogue.accumulate {
-                let before = &row[n * S::LANES..];
-                let before = &before[..before.len().min(S::LANES)];
-                let before = if before.len() == S::LANES { simd.load(before) } else { simd.load_partial(before, 0.0) };
-                sum[n] = simd.add(before, sum[n]);
-            }
-            sum[n] = simd.add(sum[n], bias);
-            if map.epilogue.relu {
-                // The second where either is NaN.
-                sum[n] = simd.max(zero, sum[n]);
-            }
-        }
-        store_block(simd, sum, row);
+        finish(simd, sums[r], map.bias, map.epilogue, &mut out.row_mut(window.y0 + y + r)[x..]);
     }
+}
+
+/// Stores a block of sums to as many cells as `row` has.
+#[inline(always)]
+fn finish<S: Simd, const N: usize>(simd: S, mut sum: [S::F32; N], bias: f32, epilogue: &Epilogue<'_>, row: &mut [f32]) {
+    let (zero, bias) = (simd.splat(0.0), simd.splat(bias));
+    for n in 0..N {
+        if epilogue.accumulate {
+            let before = &row[n * S::LANES..];
+            let before = &before[..before.len().min(S::LANES)];
+            let before = if before.len() == S::LANES { simd.load(before) } else { simd.load_partial(before, 0.0) };
+            sum[n] = simd.add(before, sum[n]);
+        }
+        sum[n] = simd.add(sum[n], bias);
+        if epilogue.relu {
+            // The second where either is NaN.
+            sum[n] = simd.max(zero, sum[n]);
+        }
+    }
+    store_block(simd, sum, row);
 }

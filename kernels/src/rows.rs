@@ -20,17 +20,22 @@ use crate::view::{Layout, Maps};
 /// Cells of a task below which a fork costs more than it gains.
 const GRAIN: usize = 1 << 15;
 
+/// How many of `planes`, of `cells` each, a thread takes at once.
+pub(crate) fn group(cpu: &Cpu, planes: usize, cells: usize) -> usize {
+    let threads = cpu.threads.count();
+    let least = GRAIN.div_ceil(cells.max(1)).max(planes.div_ceil(8 * threads));
+    // As many groups for each thread.
+    let groups = planes.div_ceil(least).next_multiple_of(threads);
+    if planes <= least { least } else { planes.div_ceil(groups) }
+}
+
 /// Hands `planes`, of `cells` each, to the threads in groups; a group keeps its order. A group's result must not
 /// depend on what else is in it.
 pub(crate) fn for_groups<T: Send>(cpu: &Cpu, planes: Vec<T>, cells: usize, f: impl Fn(Vec<T>) + Send + Sync) {
-    let threads = cpu.threads.count();
-    let least = GRAIN.div_ceil(cells.max(1)).max(planes.len().div_ceil(8 * threads));
-    // As many groups for each thread.
-    let groups = planes.len().div_ceil(least).next_multiple_of(threads);
-    let group = if planes.len() <= least { least } else { planes.len().div_ceil(groups) };
     if planes.is_empty() {
         return;
     }
+    let group = group(cpu, planes.len(), cells);
     if cpu.threads.count() == 1 || planes.len() <= group {
         f(planes);
     } else {

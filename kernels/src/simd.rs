@@ -186,6 +186,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn store(self, v: Self::F32, s: &mut [f32]);
     /// `s` padded with `fill`; takes all of `s`, at most `LANES` elements.
     fn load_partial(self, s: &[f32], fill: f32) -> Self::F32;
+    /// Lane l is `s[at + l]`, or 0 where `s` has no such element.
+    fn load_within(self, s: &[f32], at: isize) -> Self::F32;
     /// Writes as many lanes as `s` is long, at most `LANES`.
     fn store_partial(self, v: Self::F32, s: &mut [f32]);
     /// `LANES` little-endian `f32`, at any alignment.
@@ -309,6 +311,12 @@ pub trait Simd: Copy + Send + Sync + 'static {
             }
         }
     }
+}
+
+/// The lanes l of `lanes` for which `len` elements have one at `at + l`: from the first to one past the last.
+#[inline(always)]
+fn lanes_within(len: usize, at: isize, lanes: usize) -> [usize; 2] {
+    [at.saturating_neg(), (len as isize).saturating_sub(at)].map(|lane| lane.clamp(0, lanes as isize) as usize)
 }
 
 /// Panics unless `len` floats hold `N` rows of `lanes`, `stride` apart.

@@ -144,6 +144,14 @@ impl<'a, T> Maps<'a, T> {
         &self.data[start..start + self.layout.window.width()]
     }
 
+    /// All present cells of channel `c` of image `n` and what lies between and behind its rows, and how far apart these begin.
+    #[inline]
+    pub(crate) fn rows(&self, n: usize, c: usize) -> (&'a [T], usize) {
+        let Layout { window, strides, .. } = self.layout;
+        let cells = if window.is_empty() { &[] } else { &self.data[self.layout.offset(n, c, window.y0)..] };
+        (cells, strides[2])
+    }
+
     /// Channels `from..to` alone.
     pub fn channel_range(&self, from: usize, to: usize) -> Maps<'a, T> {
         assert!(from <= to && to <= self.layout.channels, "channels {from}..{to} of {}", self.layout.channels);

@@ -251,6 +251,7 @@ fn depthwise() {
         (conv(3, 1, Geometry::square(3, 1, 1)), 2, [40, 83]),
         (conv(5, 2, Geometry::square(3, 2, 1)), 1, [41, 60]),
         (conv(2, 1, Geometry::square(7, 1, 3)), 1, [21, 131]),
+        (conv(2, 1, Geometry::square(9, 1, 4)), 1, [21, 131]),
         (conv(300, 1, Geometry::square(3, 1, 1)), 2, [9, 14]),
         (conv(4, 3, odd), 2, [19, 75]),
         (conv(6, 1, Geometry::square(1, 2, 0)), 1, [9, 9]),
@@ -258,6 +259,28 @@ fn depthwise() {
         assert!(conv.is_depthwise());
         for level in Level::available() {
             Case { conv, batch, size }.check(level);
+        }
+    }
+}
+
+/// Strips of one and two vectors at every border that they can have; pads that differ, as wide as a map and absent.
+#[test]
+fn depthwise_at_every_border() {
+    let widths = (1..=20).chain([31, 32, 33, 34, 35, 47, 48, 49, 64, 65, 66]);
+    for ((kernel, stride), width) in
+        [3, 5, 7].into_iter().flat_map(|k| [(k, 1), (k, 2)]).flat_map(|kind| widths.clone().map(move |w| (kind, w)))
+    {
+        let near = kernel / 2;
+        for pads in [[near; 4], [0, 1, kernel - 1, 2], [kernel, kernel - 1, 0, 0]] {
+            let geometry = Geometry { kernel: [kernel; 2], stride: [stride; 2], dilation: [1, 1], pads };
+            let size = [kernel - 1 + width % 4, width];
+            if geometry.out_size(size, false).is_none() {
+                continue;
+            }
+            let conv = Conv2d { in_channels: 2, out_channels: 4, groups: 2, geometry };
+            for level in Level::available() {
+                Case { conv, batch: 2, size }.check(level);
+            }
         }
     }
 }
@@ -287,11 +310,22 @@ fn scales_fold_into_the_filters() {
 #[test]
 #[should_panic(expected = "the input holds")]
 fn an_absent_cell_is_a_panic() {
-    let conv = Conv2d { in_channels: 1, out_channels: 1, groups: 1, geometry: Geometry::square(3, 1, 1) };
+    absent_cells(1);
+}
+
+#[test]
+#[should_panic(expected = "the input holds")]
+fn an_absent_cell_of_a_map_alone_is_a_panic() {
+    absent_cells(2);
+}
+
+/// Each output asks for a row that is not there.
+fn absent_cells(groups: usize) {
+    let conv = Conv2d { in_channels: groups, out_channels: groups, groups, geometry: Geometry::square(3, 1, 1) };
     let cpu = Cpu::single(Level::PORTABLE);
-    let packed = conv2d::pack(&cpu, &conv, Weights::new(&[0; 36], Dtype::F32), None);
-    let x = [0.0; 36];
-    let input = Maps::new(&x, 1, 1, [6, 6]).crop(Window { y0: 1, x0: 0, y1: 6, x1: 6 });
-    let mut y = [0.0; 36];
-    conv2d(&cpu, &conv, &packed, None, Activation::None, input, MapsMut::new(&mut y, 1, 1, [6, 6]));
+    let packed = conv2d::pack(&cpu, &conv, Weights::new(&vec![0; 36 * groups], Dtype::F32), None);
+    let x = vec![0.0; 36 * groups];
+    let input = Maps::new(&x, 1, groups, [6, 6]).crop(Window { y0: 1, x0: 0, y1: 6, x1: 6 });
+    let mut y = vec![0.0; 36 * groups];
+    conv2d(&cpu, &conv, &packed, None, Activation::None, input, MapsMut::new(&mut y, 1, groups, [6, 6]));
 }

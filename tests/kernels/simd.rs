@@ -126,6 +126,15 @@ impl SimdOp for Memory {
     fn run<S: Simd>(self, simd: S) {
         let lanes = S::LANES;
         let x: Vec<f32> = (0..2 * lanes).map(|i| i as f32 - 3.5).collect();
+        for n in 0..=lanes + 1 {
+            for at in (-2 - lanes as isize..=2 + n as isize).chain([isize::MIN, isize::MAX]) {
+                let mut out = vec![9.0; lanes];
+                simd.store(simd.load_within(&x[1..1 + n], at), &mut out);
+                let inside = |l: usize| at.checked_add(l as isize).filter(|i| (0..n as isize).contains(i));
+                let want: Vec<f32> = (0..lanes).map(|l| inside(l).map_or(0.0, |i| x[1 + i as usize])).collect();
+                assert_eq!(out, want, "{n} floats from {at} on");
+            }
+        }
         for n in 0..=lanes {
             let mut out = vec![9.0; lanes + 1];
             simd.store(simd.load_partial(&x[1..1 + n], -1.0), &mut out);

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Simd, SimdOp};
+use super::{Simd, SimdOp, lanes_within};
 
 /// Proof that this machine has AVX2, FMA and F16C: only detection makes one.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +70,14 @@ impl Simd for Avx2 {
         unsafe {
             _mm256_blendv_ps(_mm256_set1_ps(fill), _mm256_maskload_ps(s.as_ptr(), mask), _mm256_castsi256_ps(mask))
         }
+    }
+
+    #[inline(always)]
+    fn load_within(self, s: &[f32], at: isize) -> __m256 {
+        let [from, to] = lanes_within(s.len(), at, 8);
+        let mask = registers!(_mm256_andnot_si256(self.first(from), self.first(to)));
+        // SAFETY: a masked load touches the lanes of its mask alone, those for which `s` has an element; the token proves AVX.
+        unsafe { _mm256_maskload_ps(s.as_ptr().wrapping_offset(at), mask) }
     }
 
     #[inline(always)]

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Simd, SimdOp};
+use super::{Simd, SimdOp, lanes_within};
 
 /// Proof that this machine has AVX-512 F, BW, VL and DQ (and AVX2, FMA, F16C): only detection makes one.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +68,15 @@ impl Simd for Avx512 {
         let mask = first(s.len());
         // SAFETY: a masked load touches the lanes of its mask alone, the first `s.len()`; the token proves AVX-512F.
         unsafe { _mm512_mask_loadu_ps(_mm512_set1_ps(fill), mask, s.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn load_within(self, s: &[f32], at: isize) -> __m512 {
+        let [from, to] = lanes_within(s.len(), at, 16);
+        let mask = first(to) & !first(from);
+        // SAFETY: a masked load touches the lanes of its mask alone, those for which `s` has an element; the token proves
+        // AVX-512F.
+        unsafe { _mm512_maskz_loadu_ps(mask, s.as_ptr().wrapping_offset(at)) }
     }
 
     #[inline(always)]

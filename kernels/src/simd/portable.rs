@@ -58,6 +58,12 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn load_within(self, s: &[f32], at: isize) -> f32x8 {
+        let at = |l: isize| usize::try_from(at.checked_add(l)?).ok();
+        f32x8::new(std::array::from_fn(|l| at(l as isize).and_then(|at| s.get(at)).copied().unwrap_or(0.0)))
+    }
+
+    #[inline(always)]
     fn store_partial(self, v: f32x8, s: &mut [f32]) {
         s.copy_from_slice(&v.as_array()[..s.len()]);
     }
