@@ -6,11 +6,11 @@
 use crate::Cpu;
 use crate::geometry::{Geometry, Window};
 use crate::rows::{
-    Ring, Split, WayBack, check_pool, for_groups, present_rows, sum_taps, tap_at, tap_starts, vectors, weave_row,
+    Ring, Split, WayBack, check_pool, for_planes, present_rows, sum_taps, tap_at, tap_starts, vectors, weave_row,
     whole_cache_lines, whole_vectors,
 };
 use crate::simd::{Simd, SimdOp};
-use crate::view::{Maps, MapsMut, PlaneMut};
+use crate::view::{Maps, MapsMut, PlanesMut};
 
 /// Computes every cell of `out.window()`. With `count_include_pad` padding counts as cells (of zeros); cells beyond the
 /// padding, where a ceil-mode window hangs over, never count (the rule of ONNX and PyTorch). A window without any cell
@@ -40,7 +40,7 @@ pub fn avg_pool2d(cpu: &Cpu, geometry: &Geometry, count_include_pad: bool, input
     let rows = counts(geometry, count_include_pad, 0, input.full()[0], window.y0..window.y1);
     let columns = counts(geometry, count_include_pad, 1, input.full()[1], window.x0..window.x1);
     let cells = window.area() * geometry.stride[0].min(geometry.kernel[0]) * geometry.stride[1].min(geometry.kernel[1]);
-    for_groups(cpu, out.into_planes(), cells, |planes| {
+    for_planes(cpu, out, cells, |planes| {
         cpu.level.dispatch(Forward { geometry, input, window, rows: &rows, columns: &columns, planes });
     });
 }
@@ -58,7 +58,7 @@ pub fn avg_pool2d_backward(
     let (window, present, full) = (out.window(), signal.window(), out.full());
     let rows = counts(geometry, count_include_pad, 0, full[0], present.y0..present.y1);
     let columns = counts(geometry, count_include_pad, 1, full[1], present.x0..present.x1);
-    for_groups(cpu, out.into_planes(), window.area(), |planes| {
+    for_planes(cpu, out, window.area(), |planes| {
         cpu.level.dispatch(Backward { geometry, signal, window, rows: &rows, columns: &columns, planes });
     });
 }
@@ -108,7 +108,7 @@ struct Forward<'a> {
     window: Window,
     rows: &'a [f32],
     columns: &'a [f32],
-    planes: Vec<PlaneMut<'a>>,
+    planes: PlanesMut<'a>,
 }
 
 impl SimdOp for Forward<'_> {
@@ -154,7 +154,7 @@ struct Backward<'a> {
     window: Window,
     rows: &'a [f32],
     columns: &'a [f32],
-    planes: Vec<PlaneMut<'a>>,
+    planes: PlanesMut<'a>,
 }
 
 impl SimdOp for Backward<'_> {

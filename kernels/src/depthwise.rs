@@ -16,9 +16,9 @@ use crate::aligned::AlignedBuf;
 use crate::conv2d::Conv2d;
 use crate::gemm::Epilogue;
 use crate::geometry::{Geometry, Window};
-use crate::rows::{Split, by_block, group, store_block, tap_starts, whole_cache_lines, whole_vectors};
+use crate::rows::{Split, by_block, for_planes, store_block, tap_starts, whole_cache_lines, whole_vectors};
 use crate::simd::{Simd, SimdOp};
-use crate::view::{Maps, MapsMut, PlaneMut};
+use crate::view::{Maps, MapsMut, PlaneMut, PlanesMut};
 
 /// Every cell of `out.window()`, which is not empty, by `filters` `(out_channels, kernel)`.
 pub(crate) fn run(
@@ -31,25 +31,22 @@ pub(crate) fn run(
 ) {
     let window = out.window();
     let cells = window.area() * conv.geometry.stride[0] * conv.geometry.stride[1];
-    let mut planes = out.into_planes();
-    let group = group(cpu, planes.len(), cells);
-    // Small maps in large numbers are common here: a group is not moved.
-    cpu.threads.chunks_mut(&mut planes, group, |_, planes| {
+    for_planes(cpu, out, cells, |planes| {
         cpu.level.dispatch(Planes { conv, filters, epilogue, input, window, planes });
     });
 }
 
 /// A group of output maps.
-struct Planes<'a, 'b> {
+struct Planes<'a> {
     conv: &'a Conv2d,
     filters: &'a [f32],
     epilogue: &'a Epilogue<'a>,
     input: Maps<'a>,
     window: Window,
-    planes: &'a mut [PlaneMut<'b>],
+    planes: PlanesMut<'a>,
 }
 
-impl SimdOp for Planes<'_, '_> {
+impl SimdOp for Planes<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -73,7 +70,7 @@ impl SimdOp for Planes<'_, '_> {
         let taps: Vec<usize> =
             (0..kernel[0]).flat_map(|ky| columns.iter().map(move |x| ky * dilation[0] * line + x)).collect();
         let mut held = None;
-        for plane in planes {
+        for mut plane in planes {
             let map = (plane.image, plane.channel / (conv.out_channels / conv.in_channels));
             if held.replace(map) != Some(map) {
                 for (y, line) in (first(0, window.y0)..).zip(cells.chunks_exact_mut(line)) {
@@ -85,7 +82,7 @@ impl SimdOp for Planes<'_, '_> {
             let weights = &filters[plane.channel * taps.len()..][..taps.len()];
             let bias = epilogue.bias.map_or(0.0, |bias| bias[plane.channel]);
             let map = Map { weights, taps: &taps, cells: &cells, line: line * stride[0], bias, epilogue };
-            simd.vectorize(Plane { map, window, out: plane });
+            simd.vectorize(Plane { map, window, out: &mut plane });
         }
     }
 }

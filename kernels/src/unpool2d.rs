@@ -7,9 +7,9 @@ mod pairs;
 
 use crate::Cpu;
 use crate::geometry::{Geometry, Window};
-use crate::rows::{Ring, WayBack, by_block, check_pool, for_groups, present_rows, store_block, vectors, weave_row};
+use crate::rows::{Ring, WayBack, by_block, check_pool, for_planes, present_rows, store_block, vectors, weave_row};
 use crate::simd::{Simd, SimdOp};
-use crate::view::{Maps, MapsMut, PlaneMut};
+use crate::view::{Maps, MapsMut, PlanesMut};
 use pairs::Paired;
 
 /// Computes every cell of `out.window()` (the pool's input side). `signal` (the pool's output side) is zero outside its
@@ -39,7 +39,7 @@ pub fn unpool2d(cpu: &Cpu, geometry: &Geometry, signal: Maps<'_>, switches: Maps
     let (present, named) = (signal.window(), switches.window());
     assert!(named.contains(present), "the signal has {present:?}, the switches {named:?}");
     let window = out.window();
-    for_groups(cpu, out.into_planes(), window.area(), |planes| {
+    for_planes(cpu, out, window.area(), |planes| {
         cpu.level.dispatch(Unpool { geometry, signal, switches, window, planes });
     });
 }
@@ -50,7 +50,7 @@ struct Unpool<'a> {
     signal: Maps<'a>,
     switches: Maps<'a, u8>,
     window: Window,
-    planes: Vec<PlaneMut<'a>>,
+    planes: PlanesMut<'a>,
 }
 
 impl SimdOp for Unpool<'_> {

@@ -8,6 +8,13 @@
 //! Coordinates are always those of the full map. What lies outside the full map is padding; what lies inside it but
 //! outside the window is *absent*: a forward kernel that needs it panics, a backward kernel takes it as zero.
 
+mod planes;
+mod weights;
+
+pub use planes::PlaneMut;
+pub(crate) use planes::PlanesMut;
+pub use weights::{Dtype, Weights, f16_to_f32};
+
 use crate::geometry::Window;
 
 /// A read-only batch of channel maps, of which a window is present.
@@ -254,167 +261,12 @@ impl<'a, T> MapsMut<'a, T> {
 
     /// One map each, to be handed to threads; in order of image, then channel.
     pub fn into_planes(self) -> Vec<PlaneMut<'a, T>> {
-        let layout = self.layout;
-        if layout.span() == 0 {
-            return Vec::new();
-        }
-        let [image, channel, row] = layout.strides;
-        let mut planes = Vec::with_capacity(layout.batch * layout.channels);
-        let mut rest = self.data;
-        let mut at = 0;
-        for n in 0..layout.batch {
-            for c in 0..layout.channels {
-                let start = n * image + c * channel;
-                let (_, tail) = rest.split_at_mut(start - at);
-                let (data, tail) = tail.split_at_mut(layout.plane_span());
-                at = start + layout.plane_span();
-                rest = tail;
-                planes.push(PlaneMut { image: n, channel: c, window: layout.window, stride: row, data });
-            }
-        }
-        planes
-    }
-}
-
-/// One channel map of one image, of which a window is present.
-#[derive(Debug)]
-pub struct PlaneMut<'a, T = f32> {
-    /// Which image.
-    pub image: usize,
-    /// Which channel.
-    pub channel: usize,
-    /// The part that is present.
-    pub window: Window,
-    stride: usize,
-    data: &'a mut [T],
-}
-
-impl<'a, T> PlaneMut<'a, T> {
-    /// The rows above row `y` of the map and those from there on; `y` must not lie outside of the window.
-    pub fn split_at(self, y: usize) -> (PlaneMut<'a, T>, PlaneMut<'a, T>) {
-        let Self { image, channel, window, stride, data } = self;
-        assert!(window.y0 <= y && y <= window.y1, "row {y} is not in {window:?}");
-        let at = ((y - window.y0) * stride).min(data.len());
-        let (above, below) = data.split_at_mut(at);
-        let part = |window, data| PlaneMut { image, channel, window, stride, data };
-        (part(Window { y1: y, ..window }, above), part(Window { y0: y, ..window }, below))
+        self.planes().collect()
     }
 
-    /// The present cells of row `y`; element 0 is column `window.x0`.
-    #[inline(always)]
-    pub fn row_mut(&mut self, y: usize) -> &mut [T] {
-        let start = (y - self.window.y0) * self.stride;
-        &mut self.data[start..start + self.window.width()]
-    }
-
-    /// All present cells from those of row `y` on, and how far apart rows begin.
-    #[inline(always)]
-    pub(crate) fn rows_mut(&mut self, y: usize) -> (&mut [T], usize) {
-        (&mut self.data[(y - self.window.y0) * self.stride..], self.stride)
-    }
-
-    /// Those of row `y` and of the next, which must be in the window, too.
-    #[inline]
-    pub fn row_pair_mut(&mut self, y: usize) -> [&mut [T]; 2] {
-        let width = self.window.width();
-        let (rows, stride) = self.rows_mut(y);
-        let (row, next) = rows.split_at_mut(stride);
-        [&mut row[..width], &mut next[..width]]
-    }
-}
-
-/// How a weight is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Dtype {
-    /// IEEE single, little-endian.
-    F32,
-    /// IEEE half, little-endian.
-    F16,
-}
-
-impl Dtype {
-    /// Bytes of an element.
-    pub const fn size(self) -> usize {
-        match self {
-            Dtype::F32 => 4,
-            Dtype::F16 => 2,
-        }
-    }
-}
-
-/// Weights as they lie in a file: little-endian bytes at any alignment.
-#[derive(Clone, Copy, Debug)]
-pub struct Weights<'a> {
-    bytes: &'a [u8],
-    dtype: Dtype,
-}
-
-impl<'a> Weights<'a> {
-    /// `bytes` must be a whole number of elements.
-    pub fn new(bytes: &'a [u8], dtype: Dtype) -> Self {
-        assert!(bytes.len().is_multiple_of(dtype.size()), "{} bytes are no whole number of {dtype:?}", bytes.len());
-        Self { bytes, dtype }
-    }
-
-    /// Elements.
-    pub fn len(&self) -> usize {
-        self.bytes.len() / self.dtype.size()
-    }
-
-    /// Has no elements.
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
-    /// How they are stored.
-    pub fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-
-    /// The raw bytes.
-    pub fn bytes(&self) -> &'a [u8] {
-        self.bytes
-    }
-
-    /// Elements `from..to` alone.
-    pub fn range(&self, from: usize, to: usize) -> Weights<'a> {
-        Weights { bytes: &self.bytes[from * self.dtype.size()..to * self.dtype.size()], dtype: self.dtype }
-    }
-
-    /// Element `i`, widened.
-    #[inline]
-    pub fn get(&self, i: usize) -> f32 {
-        match self.dtype {
-            Dtype::F32 => f32::from_le_bytes(self.bytes[4 * i..4 * i + 4].try_into().expect("four bytes")),
-            Dtype::F16 => f16_to_f32(u16::from_le_bytes(self.bytes[2 * i..2 * i + 2].try_into().expect("two bytes"))),
-        }
-    }
-
-    /// All elements, widened.
-    pub fn to_vec(&self) -> Vec<f32> {
-        match self.dtype {
-            Dtype::F32 => {
-                self.bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().expect("four bytes"))).collect()
-            }
-            Dtype::F16 => self
-                .bytes
-                .chunks_exact(2)
-                .map(|b| f16_to_f32(u16::from_le_bytes(b.try_into().expect("two bytes"))))
-                .collect(),
-        }
-    }
-}
-
-/// An IEEE half float, widened exactly (subnormals, infinities and NaN included).
-pub fn f16_to_f32(h: u16) -> f32 {
-    let sign = u32::from(h & 0x8000) << 16;
-    let exponent = u32::from(h >> 10) & 0x1f;
-    let mantissa = u32::from(h & 0x3ff);
-    match exponent {
-        // Subnormal: mantissa · 2⁻²⁴, exact in f32.
-        0 => f32::from_bits(sign | (mantissa as f32 * 2f32.powi(-24)).to_bits()),
-        31 => f32::from_bits(sign | 0x7f80_0000 | mantissa << 13),
-        e => f32::from_bits(sign | (e + 112) << 23 | mantissa << 13),
+    /// The same one after another, made when they are asked for.
+    pub(crate) fn planes(self) -> PlanesMut<'a, T> {
+        PlanesMut::new(self.data, self.layout)
     }
 }
 
@@ -436,23 +288,25 @@ mod tests {
         let copy = data.clone();
         let layout = crop.layout();
         let start = 5 + 2;
-        for mut plane in MapsMut::with_layout(&mut data[start..], layout).into_planes() {
-            for y in 1..3 {
-                let expect = at(plane.image, plane.channel, y, 2);
-                assert_eq!(plane.row_mut(y), &[copy[expect], copy[expect + 1]]);
+        let mut planes = MapsMut::with_layout(&mut data[start..], layout).planes();
+        let mut seen = 0;
+        for part in [0, 1, 2, 2, 1] {
+            let (some, rest) = planes.split_at(part);
+            planes = rest;
+            assert_eq!(some.len(), part);
+            for mut plane in some {
+                assert_eq!([plane.image, plane.channel], [seen / 3, seen % 3]);
+                seen += 1;
+
+                for y in 1..3 {
+                    let expect = at(plane.image, plane.channel, y, 2);
+                    assert_eq!(plane.row_mut(y), &[copy[expect], copy[expect + 1]]);
+                }
             }
         }
-    }
-
-    #[test]
-    fn half_floats_widen_exactly() {
-        for (bits, value) in
-            [(0x0000, 0.0), (0x8000, -0.0), (0x3c00, 1.0), (0xc000, -2.0), (0x0001, 5.960_464_5e-8), (0x7bff, 65504.0)]
-        {
-            assert_eq!(f16_to_f32(bits).to_bits(), f32::to_bits(value), "{bits:#x}");
-        }
-        assert!(f16_to_f32(0x7e00).is_nan());
-        assert_eq!(f16_to_f32(0xfc00), f32::NEG_INFINITY);
+        assert_eq!((seen, planes.count()), (6, 0));
+        let nothing = Layout { window: Window { x1: 2, ..layout.window }, ..layout };
+        assert!(MapsMut::with_layout(&mut data, nothing).into_planes().is_empty());
     }
 
     #[test]

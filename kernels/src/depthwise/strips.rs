@@ -21,7 +21,7 @@ pub(super) fn fit(geometry: &Geometry) -> bool {
 
 /// All of `planes`, whose sums start from nothing.
 #[inline(always)]
-pub(super) fn run<S: Simd>(simd: S, planes: Planes<'_, '_>) {
+pub(super) fn run<S: Simd>(simd: S, planes: Planes<'_>) {
     let geometry = &planes.conv.geometry;
     match (geometry.kernel[0], geometry.stride[0]) {
         (3, 1) => simd.vectorize(Strips::<3, 9, 1>(planes)),
@@ -34,9 +34,9 @@ pub(super) fn run<S: Simd>(simd: S, planes: Planes<'_, '_>) {
     }
 }
 
-struct Strips<'a, 'b, const K: usize, const TAPS: usize, const STRIDE: usize>(Planes<'a, 'b>);
+struct Strips<'a, const K: usize, const TAPS: usize, const STRIDE: usize>(Planes<'a>);
 
-impl<const K: usize, const TAPS: usize, const STRIDE: usize> SimdOp for Strips<'_, '_, K, TAPS, STRIDE> {
+impl<const K: usize, const TAPS: usize, const STRIDE: usize> SimdOp for Strips<'_, K, TAPS, STRIDE> {
     type Output = ();
 
     #[inline(always)]
@@ -51,7 +51,7 @@ impl<const K: usize, const TAPS: usize, const STRIDE: usize> SimdOp for Strips<'
         let height = if present.is_empty() { 0 } else { present.height() };
         let (width, top) = (present.width(), first(0, window.y0) - present.y0 as isize);
         let floor = if epilogue.relu { 0.0 } else { f32::NEG_INFINITY };
-        for plane in planes {
+        for mut plane in planes {
             let channel = if each == 1 { plane.channel } else { plane.channel / each };
             let (cells, step) = input.rows(plane.image, channel);
             let weights = filters[plane.channel * TAPS..][..TAPS].try_into().expect("a filter's taps");
@@ -62,10 +62,10 @@ impl<const K: usize, const TAPS: usize, const STRIDE: usize> SimdOp for Strips<'
                 let left = first(1, window.x0 + x) - present.x0 as isize;
                 // Nine multiply-adds a row are too few for what else a row takes.
                 if K == 3 && x + S::LANES < window.width() {
-                    columns::<S, K, TAPS, STRIDE, 2>(simd, &map, left, plane, x);
+                    columns::<S, K, TAPS, STRIDE, 2>(simd, &map, left, &mut plane, x);
                     x += 2 * S::LANES;
                 } else {
-                    columns::<S, K, TAPS, STRIDE, 1>(simd, &map, left, plane, x);
+                    columns::<S, K, TAPS, STRIDE, 1>(simd, &map, left, &mut plane, x);
                     x += S::LANES;
                 }
             }
