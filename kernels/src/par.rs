@@ -4,7 +4,8 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
@@ -15,7 +16,12 @@ pub struct Threads {
     count: usize,
     /// Whether a run keeps the pool's threads awake.
     kept_awake: Arc<AtomicBool>,
+    /// Runs that did so.
+    runs: Arc<AtomicUsize>,
 }
+
+/// How long threads wait for the next run before they sleep: runs that follow each other find them awake.
+const LINGER: Duration = Duration::from_millis(1);
 
 impl Threads {
     /// A pool of `count` threads (0 counts as 1). Falls back to the calling thread where the system refuses threads.
@@ -28,7 +34,7 @@ impl Threads {
             .flatten()
             .map(Arc::new);
         let count = if pool.is_some() { count } else { 1 };
-        Self { pool, count, kept_awake: Arc::default() }
+        Self { pool, count, kept_awake: Arc::default(), runs: Arc::default() }
     }
 
     /// How many threads share the work.
@@ -37,7 +43,7 @@ impl Threads {
     }
 
     /// `f` on one of the pool's threads, with the others kept awake until it returns: a run of many short kernels
-    /// otherwise spends its time on putting threads to sleep and waking them up.
+    /// otherwise spends its time on putting threads to sleep and waking them up. They stay awake for a millisecond longer.
     pub fn inside<R: Send>(&self, f: impl FnOnce() -> R + Send) -> R {
         let Some(pool) = &self.pool else { return f() };
         if pool.current_thread_index().is_some() {
@@ -51,13 +57,20 @@ impl Threads {
         pool.install(|| {
             let owner = rayon::current_thread_index();
             let done = AtomicBool::new(false);
-            rayon::scope(|scope| {
+            let run = self.runs.fetch_add(1, Ordering::Relaxed) + 1;
+            let result = rayon::scope(|scope| {
                 let _done = Set { flag: &done, to: true };
                 for _ in 1..self.count {
-                    scope.spawn(|_| keep_awake(owner, &done));
+                    scope.spawn(|_| keep_awake(owner, || done.load(Ordering::Acquire)));
                 }
                 f()
-            })
+            });
+            let (runs, end) = (self.runs.clone(), Instant::now() + LINGER);
+            // Neither the next run nor anything else ever waits for those that linger.
+            rayon::spawn_broadcast(move |_| {
+                keep_awake(None, || runs.load(Ordering::Relaxed) != run || Instant::now() > end);
+            });
+            result
         })
     }
 
@@ -108,12 +121,12 @@ impl Drop for Set<'_> {
     }
 }
 
-/// Takes tasks until `done`. The thread that will say so, `owner`, must not wait here for itself.
-fn keep_awake(owner: Option<usize>, done: &AtomicBool) {
+/// Takes tasks until it is `done`. The thread that will say so, `owner`, must not wait here for itself.
+fn keep_awake(owner: Option<usize>, done: impl Fn() -> bool) {
     /// Looks for work before the thread offers its core to others.
     const PATIENCE: usize = 64;
     let mut idle = 0;
-    while !done.load(Ordering::Acquire) && rayon::current_thread_index() != owner {
+    while !done() && rayon::current_thread_index() != owner {
         match rayon::yield_now() {
             Some(rayon::Yield::Executed) => idle = 0,
             _ if idle < PATIENCE => {
