@@ -5,8 +5,9 @@
 
 use crate::Cpu;
 use crate::geometry::{Geometry, Window};
+use crate::groups::for_planes;
 use crate::rows::{
-    Ring, Split, WayBack, check_pool, for_planes, present_rows, sum_taps, tap_at, tap_starts, vectors, weave_row,
+    Ring, Split, WayBack, check_pool, present_rows, sum_taps, tap_at, tap_starts, vectors, weave_row,
     whole_cache_lines, whole_vectors,
 };
 use crate::simd::{Simd, SimdOp};

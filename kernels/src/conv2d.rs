@@ -151,7 +151,7 @@ fn filters_as_columns(cpu: &Cpu, conv: &Conv2d) -> bool {
 /// Computes every cell of `out.window()`. `input` must hold all cells that these read (`Geometry::input_window`).
 ///
 /// The filters may have been packed for other steps, dilation and pads: a piece of a map whose padding stands in it as
-/// zeros is a map without pads, and gives the same bits.
+/// zeros is a map without pads, and gives the same bits (of finite filters: products with padding may be left out).
 ///
 /// `bias` is one number an output channel; it and the activation are fused into the store. `input` and `out` are
 /// batches of the same number of images.

@@ -6,8 +6,8 @@
 //! a map, padded and its rows parted by stride ─▶ every tap of a row of outputs is a row of adjacent cells
 //! block of rows × vectors of outputs           = Σ over taps: one weight × the same block, moved
 //! ```
-//! Each output is one chain of multiply-adds in the order of the taps, zeros of the padding included. The usual square kernels need
-//! no copy: see `strips`.
+//! Each output is one chain of multiply-adds in the order of the taps, here with the zeros of the padding. The usual square kernels
+//! need no copy: see `strips`.
 
 mod strips;
 
@@ -16,7 +16,8 @@ use crate::aligned::AlignedBuf;
 use crate::conv2d::Conv2d;
 use crate::gemm::Epilogue;
 use crate::geometry::{Geometry, Window};
-use crate::rows::{Split, by_block, for_planes, store_block, tap_starts, whole_cache_lines, whole_vectors};
+use crate::groups::for_planes;
+use crate::rows::{Split, by_block, store_block, tap_starts, whole_cache_lines, whole_vectors};
 use crate::simd::{Simd, SimdOp};
 use crate::view::{Maps, MapsMut, PlaneMut, PlanesMut};
 
@@ -30,6 +31,8 @@ pub(crate) fn run(
     out: MapsMut<'_>,
 ) {
     let window = out.window();
+    let read = conv.geometry.input_window(window, input.full());
+    assert!(input.window().contains(read), "needs {read:?}, the input holds {:?}", input.window());
     let cells = window.area() * conv.geometry.stride[0] * conv.geometry.stride[1];
     for_planes(cpu, out, cells, |planes| {
         cpu.level.dispatch(Planes { conv, filters, epilogue, input, window, planes });

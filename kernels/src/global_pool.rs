@@ -2,7 +2,7 @@
 
 use crate::Cpu;
 use crate::geometry::Window;
-use crate::rows::for_groups;
+use crate::groups::for_groups;
 use crate::simd::{Simd, SimdOp};
 use crate::view::Maps;
 

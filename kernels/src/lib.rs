@@ -40,6 +40,7 @@ mod direct;
 pub mod gemm;
 pub mod geometry;
 pub mod global_pool;
+mod groups;
 pub mod half;
 mod im2col;
 pub mod linear;

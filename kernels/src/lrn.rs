@@ -11,7 +11,8 @@
 use std::ops::Range;
 
 use crate::Cpu;
-use crate::rows::{for_groups, join_rows, whole_vectors};
+use crate::groups::for_groups;
+use crate::rows::{join_rows, whole_vectors};
 use crate::simd::{Simd, SimdOp};
 use crate::view::{Layout, Maps, MapsMut, PlaneMut};
 

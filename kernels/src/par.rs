@@ -66,7 +66,8 @@ impl Threads {
                 f()
             });
             let (runs, end) = (self.runs.clone(), Instant::now() + LINGER);
-            // Neither the next run nor anything else ever waits for those that linger.
+            // The next run ends it. Nothing waits for it, but that another caller's fork, while it waits for its own tasks, may
+            // sit through it.
             rayon::spawn_broadcast(move |_| {
                 keep_awake(None, || runs.load(Ordering::Relaxed) != run || Instant::now() > end);
             });
@@ -185,5 +186,19 @@ mod tests {
         assert!(panicked.is_err());
         assert!(!threads.kept_awake.load(Ordering::Acquire));
         assert_eq!(threads.inside(|| sum(&threads, 10)), 45);
+    }
+
+    #[test]
+    fn runs_that_follow_each_other_or_others_forks_are_done() {
+        let threads = Threads::new(3);
+        std::thread::scope(|scope| {
+            scope.spawn(|| (0..300).for_each(|_| assert_eq!(threads.inside(|| sum(&threads, 40)), 780)));
+            scope.spawn(|| (0..300).for_each(|_| assert_eq!(sum(&threads, 30), 435)));
+        });
+        // Threads that still wait for a next run do not outlive the pool.
+        for _ in 0..20 {
+            let threads = Threads::new(2);
+            assert_eq!(threads.inside(|| sum(&threads, 10)), 45);
+        }
     }
 }

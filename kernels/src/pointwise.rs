@@ -1,7 +1,8 @@
 //! Layers that look at one number at a time, and the ReLU rules of the way back.
 
 use crate::Cpu;
-use crate::rows::{for_groups, join_rows};
+use crate::groups::for_groups;
+use crate::rows::join_rows;
 use crate::simd::{Simd, SimdOp};
 use crate::view::{Layout, Maps, MapsMut, PlaneMut};
 

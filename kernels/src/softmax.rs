@@ -6,7 +6,7 @@
 //! −∞ among finite numbers has probability 0. A NaN, a +∞, or nothing but −∞ makes the whole group NaN.
 
 use crate::Cpu;
-use crate::rows::for_groups;
+use crate::groups::for_groups;
 use crate::simd::{Simd, SimdOp};
 
 /// Over groups of `len` numbers that lie `stride` apart: `data` is `outer × len × stride`, and for each outer index

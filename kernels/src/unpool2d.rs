@@ -7,7 +7,8 @@ mod pairs;
 
 use crate::Cpu;
 use crate::geometry::{Geometry, Window};
-use crate::rows::{Ring, WayBack, by_block, check_pool, for_planes, present_rows, store_block, vectors, weave_row};
+use crate::groups::for_planes;
+use crate::rows::{Ring, WayBack, by_block, check_pool, present_rows, store_block, vectors, weave_row};
 use crate::simd::{Simd, SimdOp};
 use crate::view::{Maps, MapsMut, PlanesMut};
 use pairs::Paired;

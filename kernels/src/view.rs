@@ -1,4 +1,4 @@
-//! Strided views of channel maps, and of weights as they lie in a file.
+//! Strided views of channel maps; `planes` are single ones of them, `weights` what lies in a file.
 //!
 //! ```text
 //! Maps: batch × channels × a window of a full map; cells of a row are adjacent
@@ -297,7 +297,6 @@ mod tests {
             for mut plane in some {
                 assert_eq!([plane.image, plane.channel], [seen / 3, seen % 3]);
                 seen += 1;
-
                 for y in 1..3 {
                     let expect = at(plane.image, plane.channel, y, 2);
                     assert_eq!(plane.row_mut(y), &[copy[expect], copy[expect + 1]]);

@@ -271,7 +271,7 @@ fn depthwise_at_every_border() {
         [3, 5, 7].into_iter().flat_map(|k| [(k, 1), (k, 2)]).flat_map(|kind| widths.clone().map(move |w| (kind, w)))
     {
         let near = kernel / 2;
-        for pads in [[near; 4], [0, 1, kernel - 1, 2], [kernel, kernel - 1, 0, 0]] {
+        for pads in [[near; 4], [0, 1, kernel - 1, 2], [kernel, kernel - 1, 0, 0], [0, 0, kernel, kernel + 1]] {
             let geometry = Geometry { kernel: [kernel; 2], stride: [stride; 2], dilation: [1, 1], pads };
             let size = [kernel - 1 + width % 4, width];
             if geometry.out_size(size, false).is_none() {
@@ -307,25 +307,77 @@ fn scales_fold_into_the_filters() {
     }
 }
 
+/// NaN stays NaN under ReLU and reaches its neighbours alone; infinities stay where nothing cuts them off.
+#[test]
+fn depthwise_of_what_is_no_number() {
+    let (x0, inf) = (f32::NAN, f32::INFINITY);
+    for (kernel, stride) in [(3, 1), (3, 2), (5, 1), (4, 1)] {
+        let geometry = Geometry::square(kernel, stride, kernel / 2);
+        let conv = Conv2d { in_channels: 2, out_channels: 2, groups: 2, geometry };
+        for width in [7, 21] {
+            let out = geometry.out_size([6, width], false).expect("fits");
+            let mut x = vec![-0.0; 2 * 6 * width];
+            (x[2 * width + 3], x[6 * width + 3 * width + 5]) = (x0, -inf);
+            let weights: Vec<u8> = vec![1.0f32; conv.weights()].iter().flat_map(|w| w.to_le_bytes()).collect();
+            for level in Level::available() {
+                let cpu = Cpu::single(level);
+                let packed = conv2d::pack(&cpu, &conv, Weights::new(&weights, Dtype::F32), None);
+                for activation in [Activation::None, Activation::Relu] {
+                    let mut y = vec![9.0; 2 * out[0] * out[1]];
+                    let input = Maps::new(&x, 1, 2, [6, width]);
+                    conv2d(&cpu, &conv, &packed, None, activation, input, MapsMut::new(&mut y, 1, 2, out));
+                    let near = |at: usize, to: usize| (at * stride..at * stride + kernel).contains(&(to + kernel / 2));
+                    for (i, got) in y.iter().enumerate() {
+                        let (c, oy, ox) = (i / (out[0] * out[1]), i / out[1] % out[0], i % out[1]);
+                        let special = if c == 0 { near(oy, 2) && near(ox, 3) } else { near(oy, 3) && near(ox, 5) };
+                        let what = format!("{level} {kernel} {stride} {width} {activation:?} {c} {oy} {ox}: {got}");
+                        match (special, c, activation) {
+                            (false, ..) | (true, 1, Activation::Relu) => assert_eq!(*got, 0.0, "{what}"),
+                            (true, 0, _) => assert!(got.is_nan(), "{what}"),
+                            _ => assert_eq!(*got, -inf, "{what}"),
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+const MAP: Geometry = Geometry::square(3, 1, 1);
+
 #[test]
 #[should_panic(expected = "the input holds")]
 fn an_absent_cell_is_a_panic() {
-    absent_cells(1);
+    absent_cells(1, MAP, Window { y0: 1, x0: 0, y1: 6, x1: 6 }, false);
 }
 
 #[test]
 #[should_panic(expected = "the input holds")]
 fn an_absent_cell_of_a_map_alone_is_a_panic() {
-    absent_cells(2);
+    absent_cells(2, MAP, Window { y0: 1, x0: 0, y1: 6, x1: 6 }, false);
 }
 
-/// Each output asks for a row that is not there.
-fn absent_cells(groups: usize) {
-    let conv = Conv2d { in_channels: groups, out_channels: groups, groups, geometry: Geometry::square(3, 1, 1) };
+#[test]
+#[should_panic(expected = "the input holds")]
+fn an_absent_column_of_a_map_alone_is_a_panic() {
+    absent_cells(2, MAP, Window { y0: 0, x0: 0, y1: 6, x1: 5 }, true);
+}
+
+#[test]
+#[should_panic(expected = "the input holds")]
+fn an_absent_cell_of_a_map_that_is_copied_is_a_panic() {
+    absent_cells(2, Geometry::square(4, 1, 1), Window { y0: 0, x0: 0, y1: 5, x1: 6 }, false);
+}
+
+/// Each output asks for cells of which only `present` are there.
+fn absent_cells(groups: usize, geometry: Geometry, present: Window, add: bool) {
+    let conv = Conv2d { in_channels: groups, out_channels: groups, groups, geometry };
     let cpu = Cpu::single(Level::PORTABLE);
-    let packed = conv2d::pack(&cpu, &conv, Weights::new(&vec![0; 36 * groups], Dtype::F32), None);
+    let out = geometry.out_size([6, 6], false).expect("fits");
+    let packed = conv2d::pack(&cpu, &conv, Weights::new(&vec![0; 4 * conv.weights()], Dtype::F32), None);
     let x = vec![0.0; 36 * groups];
-    let input = Maps::new(&x, 1, groups, [6, 6]).crop(Window { y0: 1, x0: 0, y1: 6, x1: 6 });
-    let mut y = vec![0.0; 36 * groups];
-    conv2d(&cpu, &conv, &packed, None, Activation::None, input, MapsMut::new(&mut y, 1, groups, [6, 6]));
+    let input = Maps::new(&x, 1, groups, [6, 6]).crop(present);
+    let mut y = vec![0.0; out[0] * out[1] * groups];
+    let run = if add { conv2d::conv2d_add } else { conv2d };
+    run(&cpu, &conv, &packed, None, Activation::None, input, MapsMut::new(&mut y, 1, groups, out));
 }

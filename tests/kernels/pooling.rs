@@ -5,7 +5,7 @@ use switchback_kernels::avg_pool2d::{avg_pool2d, avg_pool2d_backward};
 use switchback_kernels::global_pool::{global_avg_pool, global_max_pool};
 use switchback_kernels::max_pool2d::max_pool2d;
 use switchback_kernels::unpool2d::unpool2d;
-use switchback_kernels::{Cpu, Geometry, Window, reference};
+use switchback_kernels::{Cpu, Geometry, Level, Maps, MapsMut, Threads, Window, reference};
 
 use crate::maps::{Cut, Full, levels, some_window, threaded};
 use crate::numbers::{assert_bits, assert_close, dot};
@@ -363,6 +363,31 @@ fn global_pools_follow_the_naive_loop() {
                 global_avg_pool(&cpu, x.cut(Window::full(x.size)).maps(), &mut gaps);
                 assert_bits("global avg of rows with gaps", &gaps, &got);
             }
+        }
+    }
+}
+
+/// Windows without cells, wherever they are said to be, and no pictures: nothing is done, and nothing asked for.
+#[test]
+fn nothing_to_compute_is_no_error() {
+    let nothing = Window { y0: 0, x0: 0, y1: 0, x1: 0 };
+    for level in Level::available() {
+        let cpu = Cpu { level, threads: Threads::new(2) };
+        for geometry in [Geometry::square(3, 2, 0), Geometry::square(2, 3, 1), Geometry::square(2, 2, 0)] {
+            let [size, out] = [[9, 9], geometry.out_size([9, 9], true).expect("fits")];
+            let (signal, switches) = (vec![1.0; out[0] * out[1]], vec![0; out[0] * out[1]]);
+            let (maps, named) = (Maps::new(&signal, 1, 1, out), Maps::new(&switches, 1, 1, out));
+            unpool2d(&cpu, &geometry, maps, named, MapsMut::windowed(&mut [], 1, 1, size, nothing));
+            avg_pool2d_backward(&cpu, &geometry, true, maps, MapsMut::windowed(&mut [], 1, 1, size, nothing));
+            let x = vec![1.0; 81];
+            avg_pool2d(
+                &cpu,
+                &geometry,
+                true,
+                Maps::new(&x, 1, 1, size),
+                MapsMut::windowed(&mut [], 1, 1, out, nothing),
+            );
+            avg_pool2d(&cpu, &geometry, true, Maps::new(&[], 0, 1, size), MapsMut::new(&mut [], 0, 1, out));
         }
     }
 }

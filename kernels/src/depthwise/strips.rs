@@ -6,12 +6,19 @@
 //!     ▓▓▓▓▓▓▓▓▓▓▓▓                                                   ▼
 //!     ▓▓▓▓▓▓▓▓▓▓▓▓  ── next row ──▶                     sums of ⌈K / stride⌉ rows of outputs, the oldest complete
 //! ```
-//! A sum takes its taps in order, as in the general path; rows of padding add nothing.
+//! A sum takes its taps in order, as in the general path; rows of padding add
+//! nothing. What a vector is, one stretch of a row or of
+//! two maps' rows side by side, changes nothing of that.
+
+mod columns;
+mod halves;
 
 use super::Planes;
 use crate::geometry::Geometry;
 use crate::simd::{Simd, SimdOp};
 use crate::view::PlaneMut;
+use columns::Columns;
+use halves::Halves;
 
 /// Whether strips compute `geometry`.
 pub(super) fn fit(geometry: &Geometry) -> bool {
@@ -41,31 +48,44 @@ impl<const K: usize, const TAPS: usize, const STRIDE: usize> SimdOp for Strips<'
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Planes { conv, filters, epilogue, input, window, planes } = self.0;
+        let Planes { conv, filters, epilogue, input, window, mut planes } = self.0;
         let (geometry, present) = (&conv.geometry, input.window());
-        let read = geometry.input_window(window, input.full());
-        assert!(present.contains(read), "needs {read:?}, the input holds {present:?}");
         let first = |axis: usize, at: usize| (at * STRIDE) as isize - geometry.pads[axis] as isize;
         let each = conv.out_channels / conv.in_channels;
-        // Only outputs that read nothing but padding may do without cells.
-        let height = if present.is_empty() { 0 } else { present.height() };
-        let (width, top) = (present.width(), first(0, window.y0) - present.y0 as isize);
-        let floor = if epilogue.relu { 0.0 } else { f32::NEG_INFINITY };
-        for mut plane in planes {
-            let channel = if each == 1 { plane.channel } else { plane.channel / each };
-            let (cells, step) = input.rows(plane.image, channel);
-            let weights = filters[plane.channel * TAPS..][..TAPS].try_into().expect("a filter's taps");
-            let bias = epilogue.bias.map_or(0.0, |bias| bias[plane.channel]);
-            let map = Map { cells, step, height, width, top, weights, bias, floor };
+        let rows = Rows {
+            // Only outputs that read nothing but padding may do without cells.
+            there: if present.is_empty() { 0 } else { present.height() },
+            top: first(0, window.y0) - present.y0 as isize,
+            outputs: window.height(),
+            floor: if epilogue.relu { 0.0 } else { f32::NEG_INFINITY },
+        };
+        let map = |image: usize, o: usize| {
+            let (cells, step) = input.rows(image, if each == 1 { o } else { o / each });
+            let weights = filters[o * TAPS..][..TAPS].try_into().expect("a filter's taps");
+            let bias = epilogue.bias.map_or(0.0, |bias| bias[o]);
+            Map { cells, step, width: present.width(), weights, bias }
+        };
+        let left = first(1, window.x0) - present.x0 as isize;
+        while let Some(mut plane) = planes.next() {
+            let this = map(plane.image, plane.channel);
+            // Two filters of 49 weights would have to be loaded as vectors.
+            if K < 7
+                && window.width() <= S::LANES / 2
+                && let Some(mut other) = planes.next()
+            {
+                let maps = [this, map(other.image, other.channel)];
+                down::<S, K, TAPS, STRIDE, _>(simd, &rows, &mut Halves::new(maps, left, [&mut plane, &mut other]));
+                continue;
+            }
             let mut x = 0;
             while x < window.width() {
-                let left = first(1, window.x0 + x) - present.x0 as isize;
+                let left = left + (x * STRIDE) as isize;
                 // Nine multiply-adds a row are too few for what else a row takes.
                 if K == 3 && x + S::LANES < window.width() {
-                    columns::<S, K, TAPS, STRIDE, 2>(simd, &map, left, &mut plane, x);
+                    columns::<S, K, TAPS, STRIDE, 2>(simd, &rows, &this, left, &mut plane, x);
                     x += 2 * S::LANES;
                 } else {
-                    columns::<S, K, TAPS, STRIDE, 1>(simd, &map, left, &mut plane, x);
+                    columns::<S, K, TAPS, STRIDE, 1>(simd, &rows, &this, left, &mut plane, x);
                     x += S::LANES;
                 }
             }
@@ -73,28 +93,11 @@ impl<const K: usize, const TAPS: usize, const STRIDE: usize> SimdOp for Strips<'
     }
 }
 
-/// One map and what becomes of it.
-struct Map<'a, const TAPS: usize> {
-    /// From the first row that is there on.
-    cells: &'a [f32],
-    /// From row to row.
-    step: usize,
-    /// Rows that are there.
-    height: usize,
-    /// Cells of a row that are there.
-    width: usize,
-    /// Which of the rows the first output reads first.
-    top: isize,
-    weights: &'a [f32; TAPS],
-    bias: f32,
-    /// What no output is below.
-    floor: f32,
-}
-
-/// `N` vectors, 1 or 2, of each row of outputs, from column `x` of the window on; they read from cell `left` of a row on.
+/// `N` vectors of each row of outputs from column `x` on, which read from cell `left` of a row on.
 #[inline(always)]
 fn columns<S: Simd, const K: usize, const TAPS: usize, const STRIDE: usize, const N: usize>(
     simd: S,
+    rows: &Rows,
     map: &Map<'_, TAPS>,
     left: isize,
     out: &mut PlaneMut<'_>,
@@ -102,72 +105,100 @@ fn columns<S: Simd, const K: usize, const TAPS: usize, const STRIDE: usize, cons
 ) {
     let reads = N * S::LANES * STRIDE + K - STRIDE;
     if left >= 0 && left as usize + reads <= map.width {
-        strip::<S, K, TAPS, STRIDE, N, true>(simd, map, left, out, x);
+        down::<S, K, TAPS, STRIDE, _>(simd, rows, &mut Columns::<TAPS, N, true>::new(map, left, out, x));
     } else {
-        strip::<S, K, TAPS, STRIDE, N, false>(simd, map, left, out, x);
+        down::<S, K, TAPS, STRIDE, _>(simd, rows, &mut Columns::<TAPS, N, false>::new(map, left, out, x));
     }
 }
 
-/// The same; `INSIDE` if all that they read is there.
-#[inline(always)]
-fn strip<S: Simd, const K: usize, const TAPS: usize, const STRIDE: usize, const N: usize, const INSIDE: bool>(
-    simd: S,
-    map: &Map<'_, TAPS>,
-    left: isize,
-    out: &mut PlaneMut<'_>,
-    x: usize,
-) {
-    let (zero, bias, floor) = (simd.splat(0.0), simd.splat(map.bias), simd.splat(map.floor));
-    let under_way = K.div_ceil(STRIDE);
-    let window = out.window;
-    let (rows, apart) = out.rows_mut(window.y0);
-    let len = (window.width() - x).min(N * S::LANES);
-    // Registers hold nine weights; of more, each is loaded where it is used.
-    let mut held = [zero; TAPS];
-    for tap in 0..TAPS {
-        held[tap] = simd.splat(map.weights[tap]);
+/// What all maps have in common.
+struct Rows {
+    /// Rows of a map that are there.
+    there: usize,
+    /// Which of them the first output reads first.
+    top: isize,
+    /// Rows of outputs.
+    outputs: usize,
+    /// What no output is below.
+    floor: f32,
+}
+
+/// One map and its filter.
+struct Map<'a, const TAPS: usize> {
+    /// From the first row that is there on.
+    cells: &'a [f32],
+    /// From row to row.
+    step: usize,
+    /// Cells of a row that are there.
+    width: usize,
+    weights: &'a [f32; TAPS],
+    bias: f32,
+}
+
+impl<const TAPS: usize> Map<'_, TAPS> {
+    /// Row `y` of those that are there.
+    #[inline(always)]
+    fn row(&self, y: usize) -> &[f32] {
+        &self.cells[y * self.step..][..self.width]
     }
+}
+
+/// The outputs that go down the map together: one vector, or two where `TWO`.
+trait Strip<S: Simd, const K: usize, const TAPS: usize, const STRIDE: usize> {
+    /// Whether there is a second vector.
+    const TWO: bool;
+    /// What each tap of each vector reads of row `y`.
+    fn taps(&self, simd: S, y: usize) -> [[S::F32; K]; 2];
+    /// The weights as they are held all along.
+    fn held(&self, simd: S) -> [S::F32; TAPS];
+    /// The weight of `tap`.
+    fn weight(&self, simd: S, held: &[S::F32; TAPS], tap: usize) -> S::F32;
+    /// What is added to each output.
+    fn bias(&self, simd: S) -> S::F32;
+    /// Writes row `y` of the outputs.
+    fn store(&mut self, simd: S, y: usize, v: [S::F32; 2]);
+}
+
+/// All rows of the outputs of `strip`.
+#[inline(always)]
+fn down<S: Simd, const K: usize, const TAPS: usize, const STRIDE: usize, V: Strip<S, K, TAPS, STRIDE>>(
+    simd: S,
+    rows: &Rows,
+    strip: &mut V,
+) {
+    let (zero, bias, floor) = (simd.splat(0.0), strip.bias(simd), simd.splat(rows.floor));
+    let under_way = K.div_ceil(STRIDE);
+    let held = strip.held(simd);
     // Two vectors written out: a loop over them would keep the sums in memory.
     let mut sums = [[zero; K]; 2];
-    for y in 0..window.height() + under_way - 1 {
+    for y in 0..rows.outputs + under_way - 1 {
         for phase in 0..STRIDE {
-            let at = (map.top + (y * STRIDE + phase) as isize) as usize;
-            if at >= map.height {
+            let at = (rows.top + (y * STRIDE + phase) as isize) as usize;
+            if at >= rows.there {
                 continue;
             }
-            let row = &map.cells[at * map.step..][..map.width];
-            let low = taps::<S, K, STRIDE, INSIDE>(simd, row, left);
-            let high =
-                if N > 1 { taps::<S, K, STRIDE, INSIDE>(simd, row, left + (S::LANES * STRIDE) as isize) } else { low };
+            let taps = strip.taps(simd, at);
             for age in 0..K {
                 let ky = age * STRIDE + phase;
                 if ky < K {
                     for kx in 0..K {
-                        let tap = ky * K + kx;
-                        let weight = if K == 3 { held[tap] } else { simd.splat(map.weights[tap]) };
-                        sums[0][age] = simd.fma(weight, low[kx], sums[0][age]);
-                        if N > 1 {
-                            sums[1][age] = simd.fma(weight, high[kx], sums[1][age]);
+                        let weight = strip.weight(simd, &held, ky * K + kx);
+                        sums[0][age] = simd.fma(weight, taps[0][kx], sums[0][age]);
+                        if V::TWO {
+                            sums[1][age] = simd.fma(weight, taps[1][kx], sums[1][age]);
                         }
                     }
                 }
             }
         }
         if let Some(y) = (y + 1).checked_sub(under_way) {
-            let row = &mut rows[y * apart + x..][..len];
             // The second where either is NaN.
             let v = simd.max(floor, simd.add(sums[0][under_way - 1], bias));
-            if N > 1 {
-                let w = simd.max(floor, simd.add(sums[1][under_way - 1], bias));
-                let (low, high) = row.split_at_mut(S::LANES);
-                simd.store(v, low);
-                store::<S>(simd, w, high);
-            } else {
-                store::<S>(simd, v, row);
-            }
+            let w = if V::TWO { simd.max(floor, simd.add(sums[1][under_way - 1], bias)) } else { v };
+            strip.store(simd, y, [v, w]);
         }
         let younger = sums;
-        for n in 0..N {
+        for n in 0..2 {
             sums[n][0] = zero;
             for age in 1..K {
                 sums[n][age] = younger[n][age - 1];
@@ -180,38 +211,4 @@ fn strip<S: Simd, const K: usize, const TAPS: usize, const STRIDE: usize, const 
 #[inline(always)]
 fn store<S: Simd>(simd: S, v: S::F32, row: &mut [f32]) {
     if row.len() == S::LANES { simd.store(v, row) } else { simd.store_partial(v, row) }
-}
-
-/// What each tap of a vector of outputs reads; the first output reads cell `left` through tap 0.
-#[inline(always)]
-fn taps<S: Simd, const K: usize, const STRIDE: usize, const INSIDE: bool>(
-    simd: S,
-    row: &[f32],
-    left: isize,
-) -> [S::F32; K] {
-    let mut taps = [simd.splat(0.0); K];
-    let row = if INSIDE { &row[left as usize..][..S::LANES * STRIDE + K - STRIDE] } else { row };
-    let left = if INSIDE { 0 } else { left };
-    if STRIDE == 1 {
-        for kx in 0..K {
-            taps[kx] = load::<S, INSIDE>(simd, row, left + kx as isize);
-        }
-        return taps;
-    }
-    let beyond = left + 2 * S::LANES as isize;
-    let low = load::<S, INSIDE>(simd, row, left);
-    let high = load::<S, INSIDE>(simd, row, left + S::LANES as isize);
-    (taps[0], taps[1]) = simd.deinterleave(low, high);
-    for kx in 2..K {
-        let at = (beyond + kx as isize - 2) as usize;
-        let next = if INSIDE { row[at] } else { *row.get(at).unwrap_or(&0.0) };
-        taps[kx] = simd.shift_in(taps[kx - 2], simd.splat(next));
-    }
-    taps
-}
-
-/// A vector of cells from `at` on.
-#[inline(always)]
-fn load<S: Simd, const INSIDE: bool>(simd: S, row: &[f32], at: isize) -> S::F32 {
-    if INSIDE { simd.load(&row[at as usize..]) } else { simd.load_within(row, at) }
 }

@@ -59,6 +59,9 @@ impl Simd for Portable {
 
     #[inline(always)]
     fn load_within(self, s: &[f32], at: isize) -> f32x8 {
+        if let Some(s) = usize::try_from(at).ok().and_then(|at| s.get(at..)?.get(..8)) {
+            return self.load(s);
+        }
         let at = |l: isize| usize::try_from(at.checked_add(l)?).ok();
         f32x8::new(std::array::from_fn(|l| at(l as isize).and_then(|at| s.get(at)).copied().unwrap_or(0.0)))
     }

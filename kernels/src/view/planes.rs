@@ -54,7 +54,7 @@ impl<'a, T> PlaneMut<'a, T> {
 #[derive(Debug)]
 pub(crate) struct PlanesMut<'a, T = f32> {
     layout: Layout,
-    /// From the end of the map before on.
+    /// From somewhere between the end of the map before and the start of the next on.
     data: &'a mut [T],
     /// Where that is, from the first cell of the batch.
     at: usize,
