@@ -360,7 +360,8 @@ impl Simd for Avx2 {
                         if N - 4 * h >= 4 {
                             _mm_storeu_ps(p, half);
                         } else {
-                            _mm_storel_pd(p.cast(), _mm_castps_pd(half));
+                            // Not `_mm_storel_pd`, which wants the alignment of a double.
+                            _mm_storel_epi64(p.cast(), _mm_castps_si128(half));
                         }
                     }
                 }

@@ -390,7 +390,8 @@ impl Simd for Avx512 {
                         if N - 4 * h >= 4 {
                             _mm_storeu_ps(p, quarter);
                         } else {
-                            _mm_storel_pd(p.cast(), _mm_castps_pd(quarter));
+                            // Not `_mm_storel_pd`, which wants the alignment of a double.
+                            _mm_storel_epi64(p.cast(), _mm_castps_si128(quarter));
                         }
                     }
                 }
