@@ -5,7 +5,7 @@
 
 use crate::Cpu;
 use crate::geometry::{Geometry, Window};
-use crate::groups::for_planes;
+use crate::groups::for_parts;
 use crate::rows::{
     Ring, Split, WayBack, check_pool, present_rows, sum_taps, tap_at, tap_starts, vectors, weave_row,
     whole_cache_lines, whole_vectors,
@@ -36,12 +36,11 @@ pub fn avg_pool2d(cpu: &Cpu, geometry: &Geometry, count_include_pad: bool, input
     check_pool(geometry, input.full(), out.full());
     assert_eq!((input.batch(), input.channels()), (out.layout().batch, out.layout().channels), "images, channels");
     let window = out.window();
-    let needed = geometry.input_window(window, input.full());
-    assert!(input.window().contains(needed), "needs {needed:?}, the input holds {:?}", input.window());
+    input.check_holds(geometry.input_window(window, input.full()));
     let rows = counts(geometry, count_include_pad, 0, input.full()[0], window.y0..window.y1);
     let columns = counts(geometry, count_include_pad, 1, input.full()[1], window.x0..window.x1);
     let cells = window.area() * geometry.stride[0].min(geometry.kernel[0]) * geometry.stride[1].min(geometry.kernel[1]);
-    for_planes(cpu, out, cells, |planes| {
+    for_parts(cpu, out.planes(), cells, |planes| {
         cpu.level.dispatch(Forward { geometry, input, window, rows: &rows, columns: &columns, planes });
     });
 }
@@ -59,7 +58,7 @@ pub fn avg_pool2d_backward(
     let (window, present, full) = (out.window(), signal.window(), out.full());
     let rows = counts(geometry, count_include_pad, 0, full[0], present.y0..present.y1);
     let columns = counts(geometry, count_include_pad, 1, full[1], present.x0..present.x1);
-    for_planes(cpu, out, window.area(), |planes| {
+    for_parts(cpu, out.planes(), window.area(), |planes| {
         cpu.level.dispatch(Backward { geometry, signal, window, rows: &rows, columns: &columns, planes });
     });
 }

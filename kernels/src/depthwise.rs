@@ -16,7 +16,7 @@ use crate::aligned::AlignedBuf;
 use crate::conv2d::Conv2d;
 use crate::gemm::Epilogue;
 use crate::geometry::{Geometry, Window};
-use crate::groups::for_planes;
+use crate::groups::for_parts;
 use crate::rows::{Split, by_block, store_block, tap_starts, whole_cache_lines, whole_vectors};
 use crate::simd::{Simd, SimdOp};
 use crate::view::{Maps, MapsMut, PlaneMut, PlanesMut};
@@ -31,10 +31,9 @@ pub(crate) fn run(
     out: MapsMut<'_>,
 ) {
     let window = out.window();
-    let read = conv.geometry.input_window(window, input.full());
-    assert!(input.window().contains(read), "needs {read:?}, the input holds {:?}", input.window());
+    input.check_holds(conv.geometry.input_window(window, input.full()));
     let cells = window.area() * conv.geometry.stride[0] * conv.geometry.stride[1];
-    for_planes(cpu, out, cells, |planes| {
+    for_parts(cpu, out.planes(), cells, |planes| {
         cpu.level.dispatch(Planes { conv, filters, epilogue, input, window, planes });
     });
 }

@@ -2,7 +2,7 @@
 
 use crate::Cpu;
 use crate::geometry::Window;
-use crate::groups::for_groups;
+use crate::groups::for_parts;
 use crate::simd::{Simd, SimdOp};
 use crate::view::Maps;
 
@@ -26,7 +26,7 @@ use crate::view::Maps;
 pub fn global_avg_pool(cpu: &Cpu, input: Maps<'_>, out: &mut [f32]) {
     check(input, out.len());
     let maps: Vec<_> = out.iter_mut().enumerate().collect();
-    for_groups(cpu, maps, input.window().area(), |maps| cpu.level.dispatch(Mean { input, maps }));
+    for_parts(cpu, maps, input.window().area(), |maps| cpu.level.dispatch(Mean { input, maps }));
 }
 
 /// `out` and, where asked, `places` (y · width + x of the first maximum; a NaN wins) are `batch × channels`.
@@ -44,7 +44,7 @@ pub fn global_max_pool(cpu: &Cpu, input: Maps<'_>, out: &mut [f32], places: Opti
         None => out.iter().map(|_| None).collect(),
     };
     let maps: Vec<_> = out.iter_mut().zip(places).enumerate().collect();
-    for_groups(cpu, maps, area, |maps| cpu.level.dispatch(Maximum { input, maps }));
+    for_parts(cpu, maps, area, |maps| cpu.level.dispatch(Maximum { input, maps }));
 }
 
 fn check(input: Maps<'_>, out: usize) {

@@ -1,54 +1,61 @@
 //! Maps handed to threads, a few at a time.
 
 use crate::Cpu;
-use crate::view::{MapsMut, PlanesMut};
+use crate::view::PlanesMut;
 
 /// Cells of a task below which a fork costs more than it gains.
 const GRAIN: usize = 1 << 15;
 
-/// How many of `planes`, of `cells` each, a thread takes at once: all, if one thread is enough.
-fn group(cpu: &Cpu, planes: usize, cells: usize) -> usize {
-    let threads = cpu.threads.count();
-    let least = GRAIN.div_ceil(cells.max(1)).max(planes.div_ceil(8 * threads));
-    // As many groups for each thread.
-    let groups = planes.div_ceil(least).next_multiple_of(threads);
-    if threads == 1 || planes <= least { planes } else { planes.div_ceil(groups) }
+/// Things in an order, which can be handed out by parts.
+pub(crate) trait Parts: Send + Sized {
+    /// How many.
+    fn size(&self) -> usize;
+
+    /// The first `n`, which must be there, and those behind them.
+    fn parted_at(self, n: usize) -> (Self, Self);
 }
 
-/// Hands `planes`, of `cells` each, to the threads in groups; a group keeps its order. A group's result must not
-/// depend on what else is in it.
-pub(crate) fn for_groups<T: Send>(cpu: &Cpu, planes: Vec<T>, cells: usize, f: impl Fn(Vec<T>) + Send + Sync) {
-    let group = group(cpu, planes.len(), cells);
-    if planes.is_empty() {
-        return;
+impl<T: Send> Parts for Vec<T> {
+    fn size(&self) -> usize {
+        self.len()
     }
-    if planes.len() == group {
-        return f(planes);
+
+    fn parted_at(mut self, n: usize) -> (Self, Self) {
+        let behind = self.split_off(n);
+        (self, behind)
     }
-    let mut groups = Vec::with_capacity(planes.len().div_ceil(group));
-    let mut planes = planes.into_iter().peekable();
-    while planes.peek().is_some() {
-        groups.push(planes.by_ref().take(group).collect());
-    }
-    cpu.threads.for_each(groups, f);
 }
 
-/// The same for the maps of `out`, which are made when their group takes them.
-pub(crate) fn for_planes(cpu: &Cpu, out: MapsMut<'_>, cells: usize, f: impl Fn(PlanesMut<'_>) + Send + Sync) {
-    let mut rest = out.planes();
-    let group = group(cpu, rest.len(), cells);
-    if rest.len() == 0 {
+impl<T: Send> Parts for PlanesMut<'_, T> {
+    fn size(&self) -> usize {
+        self.len()
+    }
+
+    fn parted_at(self, n: usize) -> (Self, Self) {
+        self.split_at(n)
+    }
+}
+
+/// Hands `all` things, each as much work as `cells` cells, to the threads in parts that keep their order. What a part gives
+/// must not depend on what else is in it.
+pub(crate) fn for_parts<P: Parts>(cpu: &Cpu, all: P, cells: usize, f: impl Fn(P) + Send + Sync) {
+    let (count, threads) = (all.size(), cpu.threads.count());
+    if count == 0 {
         return;
     }
-    if rest.len() == group {
-        return f(rest);
+    let least = GRAIN.div_ceil(cells.max(1)).max(count.div_ceil(8 * threads));
+    if threads == 1 || count <= least {
+        return f(all);
     }
-    let mut groups = Vec::with_capacity(rest.len().div_ceil(group));
-    while rest.len() > group {
-        let (planes, behind) = rest.split_at(group);
-        groups.push(planes);
+    // As many parts for each thread.
+    let each = count.div_ceil(count.div_ceil(least).next_multiple_of(threads));
+    let mut parts = Vec::with_capacity(count.div_ceil(each));
+    let mut rest = all;
+    while rest.size() > each {
+        let (part, behind) = rest.parted_at(each);
+        parts.push(part);
         rest = behind;
     }
-    groups.push(rest);
-    cpu.threads.for_each(groups, f);
+    parts.push(rest);
+    cpu.threads.for_each(parts, f);
 }

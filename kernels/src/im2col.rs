@@ -84,11 +84,7 @@ impl<'a> Im2col<'a> {
     pub(crate) fn in_place(input: Maps<'a>, geometry: &Geometry, window: Window, taps: &'a Taps) -> Self {
         let layout = input.layout();
         let reach = geometry.reach(window).unwrap_or(Window::full([0, 0]));
-        assert!(
-            layout.window.contains(reach),
-            "the outputs of {window:?} read {reach:?}, the input holds {:?}",
-            layout.window
-        );
+        input.check_holds(reach);
         let [image, _, row] = layout.strides;
         let data = match reach.is_empty() || layout.channels == 0 {
             true => input.data(),

@@ -11,7 +11,7 @@
 use std::ops::Range;
 
 use crate::Cpu;
-use crate::groups::for_groups;
+use crate::groups::for_parts;
 use crate::rows::{join_rows, whole_vectors};
 use crate::simd::{Simd, SimdOp};
 use crate::view::{Layout, Maps, MapsMut, PlaneMut};
@@ -60,7 +60,7 @@ pub fn lrn(cpu: &Cpu, lrn: &Lrn, input: Maps<'_>, mut out: MapsMut<'_>) {
         None => (input, layout),
     };
     let planes = MapsMut::with_layout(out.data_mut(), layout).into_planes();
-    for_groups(cpu, planes, cells, |planes| cpu.level.dispatch(Forward { lrn, input, planes }));
+    for_parts(cpu, planes, cells, |planes| cpu.level.dispatch(Forward { lrn, input, planes }));
 }
 
 /// The transposed Jacobian at `input`, applied to `signal` (zero outside its window).
@@ -81,7 +81,7 @@ pub fn lrn_backward(cpu: &Cpu, lrn: &Lrn, input: Maps<'_>, signal: Maps<'_>, mut
     }
     let (input, signal) = views;
     let planes = MapsMut::with_layout(out.data_mut(), target).into_planes();
-    for_groups(cpu, planes, cells, |planes| cpu.level.dispatch(Backward { lrn, input, signal, planes }));
+    for_parts(cpu, planes, cells, |planes| cpu.level.dispatch(Backward { lrn, input, signal, planes }));
 }
 
 fn same_maps(input: Maps<'_>, out: Layout) {
@@ -92,7 +92,7 @@ fn same_maps(input: Maps<'_>, out: Layout) {
 /// `input` at the cells of `out` alone.
 fn cover<'a>(input: Maps<'a>, out: Layout) -> Maps<'a> {
     same_maps(input, out);
-    assert!(input.window().contains(out.window), "needs {:?}, the input holds {:?}", out.window, input.window());
+    input.check_holds(out.window);
     input.crop(out.window)
 }
 

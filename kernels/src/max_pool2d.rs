@@ -19,10 +19,10 @@ use std::ops::Range;
 use crate::Cpu;
 use crate::aligned::AlignedBuf;
 use crate::geometry::{Geometry, Window};
-use crate::groups::for_groups;
+use crate::groups::{Parts, for_parts};
 use crate::rows::{Ring, Split, check_pool, tap_at, tap_starts, whole_cache_lines, whole_vectors};
 use crate::simd::{Simd, SimdOp};
-use crate::view::{Maps, MapsMut, PlaneMut};
+use crate::view::{Maps, MapsMut, PlaneMut, PlanesMut};
 use pairs::{MAX_ROWS, Paired};
 
 /// Computes every cell of `out.window()` and, where asked, its switch (`switches` has `out`'s extents and window).
@@ -54,32 +54,51 @@ pub fn max_pool2d(
     check_pool(geometry, input.full(), out.full());
     assert_eq!((input.batch(), input.channels()), (out.layout().batch, out.layout().channels), "images, channels");
     let window = out.window();
-    let needed = geometry.input_window(window, input.full());
-    assert!(input.window().contains(needed), "needs {needed:?}, the input holds {:?}", input.window());
+    input.check_holds(geometry.input_window(window, input.full()));
     if let Some(switches) = &switches {
         let cells = geometry.kernel[0] * geometry.kernel[1];
         assert!(cells <= 256, "a switch names one of 256 cells, the window has {cells}");
         let extents = |l: crate::view::Layout| (l.batch, l.channels, l.full, l.window);
         assert_eq!(extents(switches.layout()), extents(out.layout()), "switches and outputs");
     }
-    let values = out.into_planes();
-    let planes: Vec<_> = match switches {
-        Some(switches) => values.into_iter().zip(switches.into_planes().into_iter().map(Some)).collect(),
-        None => values.into_iter().map(|plane| (plane, None)).collect(),
-    };
+    let planes = Planes { values: out.planes(), switches: switches.map(MapsMut::planes) };
     let cells = window.area() * geometry.stride[0].min(geometry.kernel[0]) * geometry.stride[1].min(geometry.kernel[1]);
-    for_groups(cpu, planes, cells, |planes| cpu.level.dispatch(Pool { geometry, input, window, planes }));
+    for_parts(cpu, planes, cells, |planes| cpu.level.dispatch(Pool { geometry, input, window, planes }));
 }
 
-/// One output map and its switches.
-type Plane<'a> = (PlaneMut<'a>, Option<PlaneMut<'a, u8>>);
+/// Output maps and their switches, if there are any.
+struct Planes<'a> {
+    values: PlanesMut<'a>,
+    switches: Option<PlanesMut<'a, u8>>,
+}
+
+impl<'a> Iterator for Planes<'a> {
+    type Item = (PlaneMut<'a>, Option<PlaneMut<'a, u8>>);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        Some((self.values.next()?, self.switches.as_mut().and_then(PlanesMut::next)))
+    }
+}
+
+impl Parts for Planes<'_> {
+    fn size(&self) -> usize {
+        self.values.size()
+    }
+
+    fn parted_at(self, n: usize) -> (Self, Self) {
+        let (values, behind) = self.values.parted_at(n);
+        let (switches, switches_behind) = self.switches.map(|switches| switches.parted_at(n)).unzip();
+        (Self { values, switches }, Self { values: behind, switches: switches_behind })
+    }
+}
 
 /// A group of maps, pooled one after the other.
 struct Pool<'a> {
     geometry: &'a Geometry,
     input: Maps<'a>,
     window: Window,
-    planes: Vec<Plane<'a>>,
+    planes: Planes<'a>,
 }
 
 impl SimdOp for Pool<'_> {
@@ -88,7 +107,7 @@ impl SimdOp for Pool<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Geometry { kernel, stride, dilation, .. } = *self.geometry;
-        let switches = self.planes.first().is_some_and(|(_, switches)| switches.is_some());
+        let switches = self.planes.switches.is_some();
         let few = kernel[0] <= MAX_ROWS;
         match (stride[1], kernel[1], dilation[1], switches) {
             (2, 3, 1, true) if few => simd.vectorize(Paired::<3, true>(self)),

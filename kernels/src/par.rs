@@ -14,9 +14,7 @@ use rayon::prelude::*;
 pub struct Threads {
     pool: Option<Arc<rayon::ThreadPool>>,
     count: usize,
-    /// Whether a run keeps the pool's threads awake.
-    kept_awake: Arc<AtomicBool>,
-    /// Runs that did so.
+    /// Runs that began to keep the pool's threads awake, and those that ended: odd while one does.
     runs: Arc<AtomicUsize>,
 }
 
@@ -34,7 +32,7 @@ impl Threads {
             .flatten()
             .map(Arc::new);
         let count = if pool.is_some() { count } else { 1 };
-        Self { pool, count, kept_awake: Arc::default(), runs: Arc::default() }
+        Self { pool, count, runs: Arc::default() }
     }
 
     /// How many threads share the work.
@@ -50,16 +48,18 @@ impl Threads {
             return f();
         }
         // One run at a time keeps the threads awake: two that wait for each other's keepers would wait for ever.
-        if self.kept_awake.swap(true, Ordering::Acquire) {
+        let before = self.runs.load(Ordering::Relaxed);
+        let run = before.wrapping_add(1);
+        let (now, not) = (Ordering::Acquire, Ordering::Relaxed);
+        if before % 2 == 1 || self.runs.compare_exchange(before, run, now, not).is_err() {
             return pool.install(f);
         }
-        let _free = Set { flag: &self.kept_awake, to: false };
+        let _ended = AtEnd(|| self.runs.store(run.wrapping_add(1), Ordering::Release));
         pool.install(|| {
             let owner = rayon::current_thread_index();
             let done = AtomicBool::new(false);
-            let run = self.runs.fetch_add(1, Ordering::Relaxed) + 1;
             let result = rayon::scope(|scope| {
-                let _done = Set { flag: &done, to: true };
+                let _done = AtEnd(|| done.store(true, Ordering::Release));
                 for _ in 1..self.count {
                     scope.spawn(|_| keep_awake(owner, || done.load(Ordering::Acquire)));
                 }
@@ -69,7 +69,8 @@ impl Threads {
             // The next run ends it. Nothing waits for it, but that another caller's fork, while it waits for its own tasks, may
             // sit through it.
             rayon::spawn_broadcast(move |_| {
-                keep_awake(None, || runs.load(Ordering::Relaxed) != run || Instant::now() > end);
+                let next = || runs.load(Ordering::Relaxed).wrapping_sub(run) > 1;
+                keep_awake(None, || next() || Instant::now() > end);
             });
             result
         })
@@ -110,15 +111,12 @@ impl Threads {
     }
 }
 
-/// Gives `flag` its value when it goes, also on the way out of a panic.
-struct Set<'a> {
-    flag: &'a AtomicBool,
-    to: bool,
-}
+/// Calls its function when it goes, also on the way out of a panic.
+struct AtEnd<F: Fn()>(F);
 
-impl Drop for Set<'_> {
+impl<F: Fn()> Drop for AtEnd<F> {
     fn drop(&mut self) {
-        self.flag.store(self.to, Ordering::Release);
+        (self.0)();
     }
 }
 
@@ -184,7 +182,7 @@ mod tests {
         let threads = Threads::new(2);
         let panicked = catch_unwind(AssertUnwindSafe(|| threads.inside(|| panic!("on purpose"))));
         assert!(panicked.is_err());
-        assert!(!threads.kept_awake.load(Ordering::Acquire));
+        assert_eq!(threads.runs.load(Ordering::Acquire), 2, "begun and ended");
         assert_eq!(threads.inside(|| sum(&threads, 10)), 45);
     }
 

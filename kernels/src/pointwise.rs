@@ -1,10 +1,10 @@
 //! Layers that look at one number at a time, and the ReLU rules of the way back.
 
 use crate::Cpu;
-use crate::groups::for_groups;
+use crate::groups::for_parts;
 use crate::rows::join_rows;
 use crate::simd::{Simd, SimdOp};
-use crate::view::{Layout, Maps, MapsMut, PlaneMut};
+use crate::view::{Layout, Maps, MapsMut, PlanesMut};
 
 /// A function of one number.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -180,9 +180,8 @@ fn run<const READ: bool>(cpu: &Cpu, input: Option<Maps<'_>>, mut out: MapsMut<'_
     let input = match input {
         Some(input) => {
             same_maps(input, layout);
-            let (window, held) = (layout.window, input.window());
-            assert!(held.contains(window), "needs {window:?}, the input holds {held:?}");
-            let mut input = input.crop(window);
+            input.check_holds(layout.window);
+            let mut input = input.crop(layout.window);
             if let Some([a, b]) = join_rows([input.layout(), layout]) {
                 (input, layout) = (Maps::with_layout(input.data(), a), b);
             }
@@ -193,13 +192,13 @@ fn run<const READ: bool>(cpu: &Cpu, input: Option<Maps<'_>>, mut out: MapsMut<'_
             None
         }
     };
-    let planes = MapsMut::with_layout(out.data_mut(), layout).into_planes();
-    for_groups(cpu, planes, cells, |planes| cpu.level.dispatch(Rows::<_, READ> { input, planes, f }));
+    let planes = MapsMut::with_layout(out.data_mut(), layout).planes();
+    for_parts(cpu, planes, cells, |planes| cpu.level.dispatch(Rows::<_, READ> { input, planes, f }));
 }
 
 struct Rows<'a, F, const READ: bool> {
     input: Option<Maps<'a>>,
-    planes: Vec<PlaneMut<'a>>,
+    planes: PlanesMut<'a>,
     f: F,
 }
 

@@ -333,8 +333,18 @@ pub(crate) fn store_block<S: Simd, const N: usize>(simd: S, block: [S::F32; N], 
         }
         return;
     }
-    for (v, out) in block.into_iter().zip(out.chunks_mut(S::LANES)) {
-        if out.len() == S::LANES { simd.store(v, out) } else { simd.store_partial(v, out) }
+    if N == 1 {
+        simd.store_partial(block[0], out);
+        return;
+    }
+    // By number, so that the block stays in registers.
+    for i in 0..N {
+        let left = out.len().saturating_sub(i * S::LANES);
+        match left {
+            0 => {}
+            _ if left >= S::LANES => simd.store(block[i], &mut out[i * S::LANES..]),
+            _ => simd.store_partial(block[i], &mut out[i * S::LANES..]),
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 //! −∞ among finite numbers has probability 0. A NaN, a +∞, or nothing but −∞ makes the whole group NaN.
 
 use crate::Cpu;
-use crate::groups::for_groups;
+use crate::groups::for_parts;
 use crate::simd::{Simd, SimdOp};
 
 /// Over groups of `len` numbers that lie `stride` apart: `data` is `outer × len × stride`, and for each outer index
@@ -40,7 +40,7 @@ fn run<const LOG: bool>(cpu: &Cpu, data: &mut [f32], len: usize, stride: usize) 
     assert!(data.len().is_multiple_of(len * stride), "{} numbers in groups of {len} × {stride}", data.len());
     if stride == 1 {
         let rows = data.chunks_exact_mut(len).collect();
-        for_groups(cpu, rows, len, |rows| cpu.level.dispatch(Along::<LOG>(rows)));
+        for_parts(cpu, rows, len, |rows| cpu.level.dispatch(Along::<LOG>(rows)));
     } else {
         let mut tiles = Vec::with_capacity(data.len() / (len * stride) * stride.div_ceil(TILE));
         for block in data.chunks_exact_mut(len * stride) {
@@ -52,7 +52,7 @@ fn run<const LOG: bool>(cpu: &Cpu, data: &mut [f32], len: usize, stride: usize) 
                 }
             }
         }
-        for_groups(cpu, tiles, len * TILE, |tiles| cpu.level.dispatch(Across::<LOG>(tiles)));
+        for_parts(cpu, tiles, len * TILE, |tiles| cpu.level.dispatch(Across::<LOG>(tiles)));
     }
 }
 

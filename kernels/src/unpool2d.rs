@@ -7,7 +7,7 @@ mod pairs;
 
 use crate::Cpu;
 use crate::geometry::{Geometry, Window};
-use crate::groups::for_planes;
+use crate::groups::for_parts;
 use crate::rows::{Ring, WayBack, by_block, check_pool, present_rows, store_block, vectors, weave_row};
 use crate::simd::{Simd, SimdOp};
 use crate::view::{Maps, MapsMut, PlanesMut};
@@ -40,7 +40,7 @@ pub fn unpool2d(cpu: &Cpu, geometry: &Geometry, signal: Maps<'_>, switches: Maps
     let (present, named) = (signal.window(), switches.window());
     assert!(named.contains(present), "the signal has {present:?}, the switches {named:?}");
     let window = out.window();
-    for_planes(cpu, out, window.area(), |planes| {
+    for_parts(cpu, out.planes(), window.area(), |planes| {
         cpu.level.dispatch(Unpool { geometry, signal, switches, window, planes });
     });
 }

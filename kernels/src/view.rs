@@ -151,12 +151,19 @@ impl<'a, T> Maps<'a, T> {
         &self.data[start..start + self.layout.window.width()]
     }
 
-    /// All present cells of channel `c` of image `n` and what lies between and behind its rows, and how far apart these begin.
+    /// All present cells of channel `c` of image `n` from row `y` on, with what lies between and behind its rows, and how far
+    /// apart these begin.
     #[inline]
-    pub(crate) fn rows(&self, n: usize, c: usize) -> (&'a [T], usize) {
-        let Layout { window, strides, .. } = self.layout;
-        let cells = if window.is_empty() { &[] } else { &self.data[self.layout.offset(n, c, window.y0)..] };
-        (cells, strides[2])
+    pub(crate) fn rows(&self, n: usize, c: usize, y: usize) -> (&'a [T], usize) {
+        let cells = if self.layout.window.is_empty() { &[] } else { &self.data[self.layout.offset(n, c, y)..] };
+        (cells, self.layout.strides[2])
+    }
+
+    /// Panics unless all cells of `needed` are present.
+    #[track_caller]
+    pub(crate) fn check_holds(&self, needed: Window) {
+        let window = self.layout.window;
+        assert!(window.contains(needed), "needs {needed:?}, the input holds {window:?}");
     }
 
     /// Channels `from..to` alone.

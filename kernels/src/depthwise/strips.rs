@@ -6,9 +6,8 @@
 //!     ▓▓▓▓▓▓▓▓▓▓▓▓                                                   ▼
 //!     ▓▓▓▓▓▓▓▓▓▓▓▓  ── next row ──▶                     sums of ⌈K / stride⌉ rows of outputs, the oldest complete
 //! ```
-//! A sum takes its taps in order, as in the general path; rows of padding add
-//! nothing. What a vector is, one stretch of a row or of
-//! two maps' rows side by side, changes nothing of that.
+//! A sum takes its taps in order, as in the general path; rows of padding add nothing. What a vector is, one stretch of a
+//! row or of two maps' rows side by side, changes nothing of that.
 
 mod columns;
 mod halves;
@@ -60,7 +59,7 @@ impl<const K: usize, const TAPS: usize, const STRIDE: usize> SimdOp for Strips<'
             floor: if epilogue.relu { 0.0 } else { f32::NEG_INFINITY },
         };
         let map = |image: usize, o: usize| {
-            let (cells, step) = input.rows(image, if each == 1 { o } else { o / each });
+            let (cells, step) = input.rows(image, if each == 1 { o } else { o / each }, present.y0);
             let weights = filters[o * TAPS..][..TAPS].try_into().expect("a filter's taps");
             let bias = epilogue.bias.map_or(0.0, |bias| bias[o]);
             Map { cells, step, width: present.width(), weights, bias }
@@ -147,12 +146,12 @@ impl<const TAPS: usize> Map<'_, TAPS> {
 trait Strip<S: Simd, const K: usize, const TAPS: usize, const STRIDE: usize> {
     /// Whether there is a second vector.
     const TWO: bool;
+    /// Whether the weights are made once; else each is made where it is used.
+    const HELD: bool;
     /// What each tap of each vector reads of row `y`.
     fn taps(&self, simd: S, y: usize) -> [[S::F32; K]; 2];
-    /// The weights as they are held all along.
-    fn held(&self, simd: S) -> [S::F32; TAPS];
     /// The weight of `tap`.
-    fn weight(&self, simd: S, held: &[S::F32; TAPS], tap: usize) -> S::F32;
+    fn weight(&self, simd: S, tap: usize) -> S::F32;
     /// What is added to each output.
     fn bias(&self, simd: S) -> S::F32;
     /// Writes row `y` of the outputs.
@@ -168,7 +167,12 @@ fn down<S: Simd, const K: usize, const TAPS: usize, const STRIDE: usize, V: Stri
 ) {
     let (zero, bias, floor) = (simd.splat(0.0), strip.bias(simd), simd.splat(rows.floor));
     let under_way = K.div_ceil(STRIDE);
-    let held = strip.held(simd);
+    let mut held = [zero; TAPS];
+    if V::HELD {
+        for tap in 0..TAPS {
+            held[tap] = strip.weight(simd, tap);
+        }
+    }
     // Two vectors written out: a loop over them would keep the sums in memory.
     let mut sums = [[zero; K]; 2];
     for y in 0..rows.outputs + under_way - 1 {
@@ -182,7 +186,8 @@ fn down<S: Simd, const K: usize, const TAPS: usize, const STRIDE: usize, V: Stri
                 let ky = age * STRIDE + phase;
                 if ky < K {
                     for kx in 0..K {
-                        let weight = strip.weight(simd, &held, ky * K + kx);
+                        let tap = ky * K + kx;
+                        let weight = if V::HELD { held[tap] } else { strip.weight(simd, tap) };
                         sums[0][age] = simd.fma(weight, taps[0][kx], sums[0][age]);
                         if V::TWO {
                             sums[1][age] = simd.fma(weight, taps[1][kx], sums[1][age]);
@@ -205,10 +210,4 @@ fn down<S: Simd, const K: usize, const TAPS: usize, const STRIDE: usize, V: Stri
             }
         }
     }
-}
-
-/// To as many cells as `row` has, at most a vector.
-#[inline(always)]
-fn store<S: Simd>(simd: S, v: S::F32, row: &mut [f32]) {
-    if row.len() == S::LANES { simd.store(v, row) } else { simd.store_partial(v, row) }
 }

@@ -41,9 +41,8 @@ impl<'a> Source<'a> {
     /// Row `y` of map `c` of image `n` from column `from` on, counted in what is there, and those below it.
     #[inline(always)]
     pub(super) fn new(input: Maps<'a>, [n, c]: [usize; 2], y: usize, from: usize) -> Self {
-        let (layout, window) = (input.layout(), input.window());
-        let start = layout.offset(n, c, y) + from;
-        Self { data: &input.data()[start..], stride: layout.strides[2], width: window.width() - from }
+        let (cells, stride) = input.rows(n, c, y);
+        Self { data: &cells[from..], stride, width: input.window().width() - from }
     }
 }
 

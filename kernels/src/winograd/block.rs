@@ -58,12 +58,7 @@ impl<'a> Cells<'a> {
         if geometry.stride != [1, 1] {
             return Self::Copy(Padded::new(cpu, input, &geometry, window));
         }
-        let needed = geometry.input_window(window, input.full());
-        assert!(
-            input.window().contains(needed),
-            "the outputs of {window:?} read {needed:?}, the input holds {:?}",
-            input.window()
-        );
+        input.check_holds(geometry.input_window(window, input.full()));
         Self::Maps(input)
     }
 

@@ -1,6 +1,7 @@
 //! One stretch of each row of outputs: one vector or two, side by side.
 
-use super::{Map, Strip, store};
+use super::{Map, Strip};
+use crate::rows::store_block;
 use crate::simd::Simd;
 use crate::view::PlaneMut;
 
@@ -30,6 +31,8 @@ impl<S: Simd, const K: usize, const TAPS: usize, const STRIDE: usize, const N: u
     Strip<S, K, TAPS, STRIDE> for Columns<'_, TAPS, N, INSIDE>
 {
     const TWO: bool = N == 2;
+    // Registers hold nine.
+    const HELD: bool = TAPS == 9;
 
     #[inline(always)]
     fn taps(&self, simd: S, y: usize) -> [[S::F32; K]; 2] {
@@ -40,18 +43,8 @@ impl<S: Simd, const K: usize, const TAPS: usize, const STRIDE: usize, const N: u
     }
 
     #[inline(always)]
-    fn held(&self, simd: S) -> [S::F32; TAPS] {
-        let mut held = [simd.splat(0.0); TAPS];
-        for tap in 0..TAPS {
-            held[tap] = simd.splat(self.map.weights[tap]);
-        }
-        held
-    }
-
-    #[inline(always)]
-    fn weight(&self, simd: S, held: &[S::F32; TAPS], tap: usize) -> S::F32 {
-        // Registers hold nine weights; of more, each is loaded where it is used.
-        if TAPS == 9 { held[tap] } else { simd.splat(self.map.weights[tap]) }
+    fn weight(&self, simd: S, tap: usize) -> S::F32 {
+        simd.splat(self.map.weights[tap])
     }
 
     #[inline(always)]
@@ -62,13 +55,7 @@ impl<S: Simd, const K: usize, const TAPS: usize, const STRIDE: usize, const N: u
     #[inline(always)]
     fn store(&mut self, simd: S, y: usize, v: [S::F32; 2]) {
         let row = &mut self.out[y * self.apart..][..self.len.min(N * S::LANES)];
-        if N == 2 {
-            let (low, high) = row.split_at_mut(S::LANES);
-            simd.store(v[0], low);
-            store(simd, v[1], high);
-        } else {
-            store(simd, v[0], row);
-        }
+        if N == 2 { store_block(simd, v, row) } else { store_block(simd, [v[0]], row) }
     }
 }
 

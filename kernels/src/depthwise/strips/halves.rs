@@ -37,6 +37,7 @@ fn upper<S: Simd>(simd: S) -> S::Mask {
 
 impl<S: Simd, const K: usize, const TAPS: usize, const STRIDE: usize> Strip<S, K, TAPS, STRIDE> for Halves<'_, TAPS> {
     const TWO: bool = false;
+    const HELD: bool = true;
 
     #[inline(always)]
     fn taps(&self, simd: S, y: usize) -> [[S::F32; K]; 2] {
@@ -63,18 +64,9 @@ impl<S: Simd, const K: usize, const TAPS: usize, const STRIDE: usize> Strip<S, K
     }
 
     #[inline(always)]
-    fn held(&self, simd: S) -> [S::F32; TAPS] {
-        let mut held = [simd.splat(0.0); TAPS];
-        for tap in 0..TAPS {
-            let [low, high] = [simd.splat(self.maps[0].weights[tap]), simd.splat(self.maps[1].weights[tap])];
-            held[tap] = simd.select(upper(simd), high, low);
-        }
-        held
-    }
-
-    #[inline(always)]
-    fn weight(&self, _: S, held: &[S::F32; TAPS], tap: usize) -> S::F32 {
-        held[tap]
+    fn weight(&self, simd: S, tap: usize) -> S::F32 {
+        let [low, high] = [simd.splat(self.maps[0].weights[tap]), simd.splat(self.maps[1].weights[tap])];
+        simd.select(upper(simd), high, low)
     }
 
     #[inline(always)]
