@@ -7,7 +7,6 @@
 //! So what a tap reads for adjacent outputs is adjacent, whatever the stride, and nothing asks for borders.
 
 use std::cell::Cell;
-use std::ops::Range;
 
 use crate::Cpu;
 use crate::aligned::AlignedBuf;
@@ -39,11 +38,7 @@ impl Padded {
     /// What `window`, not empty, reads of all channels of `input`, which must hold it.
     pub(crate) fn new(cpu: &Cpu, input: Maps<'_>, geometry: &Geometry, window: Window) -> Self {
         let needed = geometry.input_window(window, input.full());
-        assert!(
-            input.window().contains(needed),
-            "the outputs of {window:?} read {needed:?}, the input holds {:?}",
-            input.window()
-        );
+        input.check_holds(needed);
         let [_, s] = geometry.stride;
         let [extent_y, extent_x] = geometry.extent();
         // A single tap reads every s-th row and column: there is no need of the others.
@@ -60,8 +55,7 @@ impl Padded {
             (window.y0 * geometry.stride[0]) as isize - geometry.pads[0] as isize,
             (window.x0 * s) as isize - geometry.pads[1] as isize,
         ];
-        let parts = (0..parts).map(|p| Part::new(p, part, columns, s, origin[1], [needed.x0, needed.x1])).collect();
-        let copy = Copy { input, needed, top: origin[0], parts, part, stride: s, skip };
+        let copy = Copy { input, needed, origin, parts, part, stride: s, skip };
         // A few planes a task.
         let each = plane * (input.batch() * input.channels()).div_ceil(4 * cpu.threads.count()).max(1);
         let channels = input.channels();
@@ -97,36 +91,14 @@ struct Copy<'a> {
     input: Maps<'a>,
     /// The cells that are there.
     needed: Window,
-    /// Row of the copy's first cell; negative in the padding.
-    top: isize,
-    /// Of a row.
-    parts: Vec<Part>,
-    /// Columns of a part.
+    /// Row and column of the copy's first cell; negative in the padding.
+    origin: [isize; 2],
+    /// Of a row, and columns of each, which lie `stride` apart in the input.
+    parts: usize,
     part: usize,
     stride: usize,
     /// Rows of the input from row to row of the copy.
     skip: usize,
-}
-
-/// Columns of the copy that lie `stride` apart in the input.
-struct Part {
-    /// Those that are there; zeros before and after.
-    here: Range<usize>,
-    /// Column of the first of them, in the input.
-    from: usize,
-}
-
-impl Part {
-    /// Part `p` of `len` columns of a row of `columns`, of which the first is column `left` of the input and those
-    /// from `first` to `end` are there.
-    fn new(p: usize, len: usize, columns: usize, stride: usize, left: isize, [first, end]: [usize; 2]) -> Self {
-        // Column i is cell start + i·stride.
-        let start = left + p as isize;
-        let beyond = |x: usize| ((x as isize - start).max(0) as usize).div_ceil(stride);
-        let hi = beyond(end).min(columns.saturating_sub(p).div_ceil(stride)).min(len);
-        let lo = beyond(first).min(hi);
-        Self { here: lo..hi, from: (start + (lo * stride) as isize).max(0) as usize }
-    }
 }
 
 struct Plane<'a> {
@@ -142,70 +114,81 @@ impl SimdOp for Plane<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        match self.copy.stride {
-            1 => self.rows::<S, 1>(simd),
-            2 => self.rows::<S, 2>(simd),
-            4 => self.rows::<S, 4>(simd),
-            _ => self.rows::<S, 0>(simd),
+        match (self.copy.stride, self.copy.parts) {
+            (1, 1) => self.rows::<S, 1, 1>(simd),
+            (2, 1) => self.rows::<S, 2, 1>(simd),
+            (2, 2) => self.rows::<S, 2, 2>(simd),
+            (4, 4) => self.rows::<S, 4, 4>(simd),
+            _ => self.rows::<S, 0, 0>(simd),
         }
     }
 }
 
 impl Plane<'_> {
-    /// `STRIDE` is the stride, or 0 for one that is not known.
+    /// `STRIDE` and `PARTS` are 0 where they are none that vectors are parted by.
     #[inline(always)]
-    fn rows<S: Simd, const STRIDE: usize>(self, simd: S) {
-        let Copy { input, needed, top, ref parts, part, stride, skip } = *self.copy;
-        let stride = if STRIDE > 0 { STRIDE } else { stride };
+    fn rows<S: Simd, const STRIDE: usize, const PARTS: usize>(self, simd: S) {
+        let Copy { input, needed, origin: [top, left], parts, part, stride, skip } = *self.copy;
+        let (parts, stride) = if PARTS > 0 { (PARTS, STRIDE) } else { (parts, stride) };
         let first = input.window().x0;
+        // Which of the cells that are there the first column of part 0 is.
+        let left = left - needed.x0 as isize;
         for (y, row) in self.to.chunks_exact_mut(self.row).enumerate() {
             let y = top + (y * skip) as isize;
             if y < needed.y0 as isize || y >= needed.y1 as isize || needed.is_empty() {
                 row.fill(0.0);
                 continue;
             }
-            let row_in = input.row(self.image, self.channel, y as usize);
-            for (to, Part { here, from }) in row.chunks_exact_mut(part).zip(parts) {
-                clear(simd, &mut to[..here.start]);
-                clear(simd, &mut to[here.end..]);
-                if here.is_empty() {
-                    continue;
+            let cells = &input.row(self.image, self.channel, y as usize)[needed.x0 - first..needed.x1 - first];
+            if PARTS == 0 {
+                for (p, to) in row.chunks_exact_mut(part).enumerate() {
+                    for (i, x) in to.iter_mut().enumerate() {
+                        *x = *cells.get((left + (p + i * stride) as isize) as usize).unwrap_or(&0.0);
+                    }
                 }
-                let (from, to) = (&row_in[from - first..], &mut to[here.clone()]);
-                let whole = (to.len() / S::LANES).min(from.len() / (stride * S::LANES)) * S::LANES;
-                let (head, tail) = to.split_at_mut(whole);
-                let (from_head, from_tail) = from.split_at(whole * stride);
-                for (to, from) in head.chunks_exact_mut(S::LANES).zip(from_head.chunks_exact(S::LANES * stride)) {
-                    simd.store(spaced(simd, from, stride), to);
-                }
-                for (i, to) in tail.chunks_mut(S::LANES).enumerate() {
-                    simd.store_partial(spaced(simd, &from_tail[i * S::LANES * stride..], stride), to);
+                continue;
+            }
+            for at in (0..part).step_by(S::LANES) {
+                let columns = parted::<S, STRIDE>(simd, cells, left + (at * stride) as isize);
+                let len = S::LANES.min(part - at);
+                for p in 0..parts {
+                    let to = &mut row[p * part + at..][..len];
+                    if len == S::LANES { simd.store(columns[p], to) } else { simd.store_partial(columns[p], to) }
                 }
             }
         }
     }
 }
 
-/// Fills a short row with zeros.
+/// The cells of `from` from `at` on, zero where there are none, parted by `STRIDE`: 1, 2 or 4 vectors.
 #[inline(always)]
-fn clear<S: Simd>(simd: S, row: &mut [f32]) {
-    for part in row.chunks_mut(S::LANES) {
-        simd.store_partial(simd.splat(0.0), part);
+fn parted<S: Simd, const STRIDE: usize>(simd: S, from: &[f32], at: isize) -> [S::F32; 4] {
+    let mut v = [simd.splat(0.0); 4];
+    let inside = usize::try_from(at).ok().and_then(|at| from.get(at..at + STRIDE * S::LANES));
+    for i in 0..STRIDE {
+        v[i] = match inside {
+            Some(from) => simd.load(&from[i * S::LANES..]),
+            None => simd.load_within(from, at + (i * S::LANES) as isize),
+        };
     }
+    match STRIDE {
+        2 => (v[0], v[1]) = simd.deinterleave(v[0], v[1]),
+        4 => {
+            let ((a, b), (c, d)) = (simd.deinterleave(v[0], v[1]), simd.deinterleave(v[2], v[3]));
+            ((v[0], v[2]), (v[1], v[3])) = (simd.deinterleave(a, c), simd.deinterleave(b, d));
+        }
+        _ => {}
+    }
+    v
 }
 
 /// The elements of `from` at 0, `stride`, 2·`stride`, …: a vector full, arbitrary beyond the end.
 #[inline(always)]
 pub(crate) fn spaced<S: Simd>(simd: S, from: &[f32], stride: usize) -> S::F32 {
-    let at = |i: usize| match from.get(i * S::LANES..(i + 1) * S::LANES) {
-        Some(from) => simd.load(from),
-        None => simd.load_partial(&from[(i * S::LANES).min(from.len())..], 0.0),
-    };
-    let every_second = |a, b| simd.deinterleave(a, b).0;
     match stride {
-        1 => at(0),
-        2 => every_second(at(0), at(1)),
-        4 => every_second(every_second(at(0), at(1)), every_second(at(2), at(3))),
+        1 => simd.load_within(from, 0),
+        2 => parted::<S, 2>(simd, from, 0)[0],
+        4 => parted::<S, 4>(simd, from, 0)[0],
         _ => {
             let mut lanes = [0.0; 16];
             for (lane, x) in lanes.iter_mut().zip(from.iter().step_by(stride)).take(S::LANES) {

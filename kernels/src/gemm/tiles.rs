@@ -285,10 +285,13 @@ impl Block<'_> {
             // SAFETY: the rows are this block's (above), the columns too (`place` of this block), hence inside C.
             Some(offset) => (unsafe { self.data.add(row * self.places.row + offset) }, self.places.row),
             None => {
-                if add {
-                    self.copy_runs(simd, [row, rows], runs, width, |simd, cells, at| {
-                        simd.store(simd.load_partial(cells, 0.0), &mut spill[at..]);
-                    });
+                // In ascending order: what a vector writes past its run, the next one sets right.
+                for i in 0..if add { rows } else { 0 } {
+                    for run in runs {
+                        let cells = self.cells(row + i, run.offset, run.len);
+                        let v = if run.len == S::LANES { simd.load(cells) } else { simd.load_partial(cells, 0.0) };
+                        simd.store(v, &mut spill[i * width + run.at..]);
+                    }
                 }
                 (spill.as_mut_ptr(), width)
             }
@@ -308,10 +311,19 @@ impl Block<'_> {
         if place.direct.is_some() {
             return;
         }
-        self.copy_runs(simd, [row, rows], runs, width, |simd, cells, at| match cells.len() == S::LANES {
-            true => simd.store(simd.load(&spill[at..]), cells),
-            false => cells.iter_mut().zip(&spill[at..]).for_each(|(c, x)| *c = *x),
-        });
+        for i in 0..rows {
+            for run in runs {
+                let cells = self.cells(row + i, run.offset, run.len);
+                let from = &spill[i * width + run.at..];
+                if run.len == S::LANES {
+                    simd.store(simd.load(from), cells);
+                } else {
+                    for (c, x) in cells.iter_mut().zip(from) {
+                        *c = *x;
+                    }
+                }
+            }
+        }
     }
 
     /// Memory of its cells.
@@ -319,26 +331,11 @@ impl Block<'_> {
         self.rows.len() * self.columns.len() * size_of::<f32>()
     }
 
-    /// Calls `f(cells of C, their place in the spill buffer)` for all cells of a tile, at most a vector at a time and
-    /// in ascending order. Whole vectors may be read and written at the place: a row of the buffer is whole vectors,
-    /// and what a vector spills over the next call sets right.
+    /// `len` adjacent cells of `row` from `offset` on, which callers have found to be this block's.
     #[inline(always)]
-    fn copy_runs<S: Simd>(
-        &mut self,
-        simd: S,
-        [row, rows]: [usize; 2],
-        runs: &[Run],
-        width: usize,
-        mut f: impl FnMut(S, &mut [f32], usize),
-    ) {
-        for i in 0..rows {
-            for &Run { at, offset, len } in runs {
-                let start = (row + i) * self.places.row + offset;
-                // SAFETY: `tile` checked the rows and `place` the columns, so these `len` adjacent cells are cells of
-                // C that the block alone holds, and `&mut self` makes the borrow unique.
-                let cells = unsafe { std::slice::from_raw_parts_mut(self.data.add(start), len) };
-                f(simd, cells, i * width + at);
-            }
-        }
+    fn cells(&mut self, row: usize, offset: usize, len: usize) -> &mut [f32] {
+        // SAFETY: row and columns are this block's (callers check: `tile` and `place`, `store_transposed`), so these are cells of
+        // C that the block alone holds, and `&mut self` makes the borrow unique.
+        unsafe { std::slice::from_raw_parts_mut(self.data.add(row * self.places.row + offset), len) }
     }
 }

@@ -93,10 +93,10 @@ impl Columns for Matrix<'_> {
             Some(from) if whole && width == 2 * S::LANES => copy::<S, 2>(simd, from, row, k.len(), panel),
             Some(from) if column == 1 => {
                 for (i, to) in panel.chunks_exact_mut(width).take(k.len()).enumerate() {
-                    let row = from[i * row..][..j.len()].chunks(S::LANES);
-                    to.chunks_exact_mut(S::LANES)
-                        .zip(row)
-                        .for_each(|(to, x)| simd.store(simd.load_partial(x, 0.0), to));
+                    let row = &from[i * row..][..j.len()];
+                    for (to, x) in to.chunks_exact_mut(S::LANES).zip(row.chunks(S::LANES)) {
+                        simd.store(if x.len() == S::LANES { simd.load(x) } else { simd.load_partial(x, 0.0) }, to);
+                    }
                 }
             }
             _ => {

@@ -99,7 +99,8 @@ impl Block<'_> {
     ) {
         let to = self.cells(row, offset, len);
         if epilogue.accumulate {
-            sum = simd.add(simd.load_partial(to, 0.0), sum);
+            let before = if len == S::LANES { simd.load(to) } else { simd.load_partial(to, 0.0) };
+            sum = simd.add(before, sum);
         }
         if let Some(bias) = epilogue.bias {
             sum = simd.add(sum, simd.splat(bias[row]));
@@ -107,15 +108,7 @@ impl Block<'_> {
         if epilogue.relu {
             sum = simd.max(simd.splat(0.0), sum);
         }
-        simd.store_partial(sum, to);
-    }
-
-    /// `len` adjacent cells of `row` from `offset` on, which callers have found to be this block's.
-    #[inline(always)]
-    fn cells(&mut self, row: usize, offset: usize, len: usize) -> &mut [f32] {
-        // SAFETY: row and columns are this block's (callers check: `store_transposed`), so these are cells of C that the
-        // block alone holds, and `&mut self` makes the borrow unique.
-        unsafe { std::slice::from_raw_parts_mut(self.data.add(row * self.places.row + offset), len) }
+        if len == S::LANES { simd.store(sum, to) } else { simd.store_partial(sum, to) }
     }
 
     /// Asks for `cells` of `rows`, which `store_transposed` will write.
