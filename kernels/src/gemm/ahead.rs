@@ -24,8 +24,9 @@ pub(crate) struct Ahead {
     each: usize,
     /// Floats for each step, where one address is asked for with each.
     pub(super) pace: usize,
-    /// Floats from tile to tile, where a kernel makes several.
+    /// Floats from tile to tile, where a kernel makes several, and from the first to the last that is asked for so.
     pub(super) tile: usize,
+    pub(super) most: usize,
 }
 
 impl Ahead {
@@ -43,13 +44,30 @@ impl Ahead {
         let each = if step >= LINE { CHUNK } else { (CHUNK * step).div_ceil(LINE) };
         let along = (CHUNK * step).checked_div(each).unwrap_or(0);
         let from = floats.as_ptr().wrapping_add(distance);
-        Self { from, along, row: usize::MAX, rest: usize::MAX, jump: 0, left: usize::MAX, each, pace: step, tile: 0 }
+        Self {
+            from,
+            along,
+            row: usize::MAX,
+            rest: usize::MAX,
+            jump: 0,
+            left: usize::MAX,
+            each,
+            pace: step,
+            tile: 0,
+            most: 0,
+        }
     }
 
     /// The same, and `tile` floats further with each tile of a kernel.
     #[inline(always)]
     pub(crate) fn tiles(self, tile: usize) -> Self {
-        Self { tile, ..self }
+        Self { tile, most: usize::MAX, ..self }
+    }
+
+    /// The same no further than `most` floats.
+    #[inline(always)]
+    pub(crate) fn within(self, most: usize) -> Self {
+        Self { most, ..self }
     }
 
     /// Those of the first `len` floats of each of `rows` rows, which begin `step` floats apart; `each` with each chunk.
@@ -57,7 +75,18 @@ impl Ahead {
     pub(crate) fn rows(floats: &[f32], [rows, len]: [usize; 2], step: usize, each: usize) -> Self {
         let row = Self::lines(len);
         let jump = step.wrapping_sub(row.saturating_sub(1) * LINE);
-        Self { from: floats.as_ptr(), along: LINE, row, rest: row, jump, left: rows * row, each, pace: 0, tile: 0 }
+        Self {
+            from: floats.as_ptr(),
+            along: LINE,
+            row,
+            rest: row,
+            jump,
+            left: rows * row,
+            each,
+            pace: 0,
+            tile: 0,
+            most: 0,
+        }
     }
 
     /// As many with each chunk as `rows` rows of `len` floats take to be spread over `k` steps.
@@ -77,7 +106,7 @@ impl Ahead {
 
     /// Nothing.
     pub(crate) const fn nothing() -> Self {
-        Self { from: std::ptr::null(), along: 0, row: 0, rest: 0, jump: 0, left: 0, each: 0, pace: 0, tile: 0 }
+        Self { from: std::ptr::null(), along: 0, row: 0, rest: 0, jump: 0, left: 0, each: 0, pace: 0, tile: 0, most: 0 }
     }
 
     /// Asks for those of a chunk.

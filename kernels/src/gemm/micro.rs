@@ -177,7 +177,7 @@ unsafe fn kernel<S: Simd, const MR: usize, const NV: usize, const CHUNKS: bool, 
                     return;
                 }
                 for i in 0..2 {
-                    skip[i] += tile.ahead[i].tile;
+                    skip[i] = skip[i].saturating_add(tile.ahead[i].tile).min(tile.ahead[i].most);
                 }
                 tile.c = next;
                 tile.a = tile.a.wrapping_add(if ROWS { tile.a_step } else { tile.k } * MR);

@@ -349,7 +349,7 @@ pub(crate) struct Straight<'a> {
 
 /// Sets of the first cache, and lines of each.
 const SETS: usize = 64;
-const WAYS: usize = 8;
+pub(super) const WAYS: usize = 8;
 
 impl Straight<'_> {
     /// Whether `k` rows of `width` elements can be read.
@@ -359,7 +359,13 @@ impl Straight<'_> {
 
     /// Whether its rows push each other out of the first cache.
     pub(crate) fn collides(&self) -> bool {
-        self.step.is_multiple_of(SETS * LINE)
+        self.sets() == 1
+    }
+
+    /// Sets of the first cache that its rows, of a line each, are spread over: few where they lie a multiple of many lines apart.
+    pub(crate) fn sets(&self) -> usize {
+        let apart = self.step.trailing_zeros().saturating_sub(LINE.trailing_zeros());
+        SETS >> apart.min(SETS.trailing_zeros())
     }
 }
 

@@ -5,19 +5,20 @@
 //!     for kc steps
 //!       for mc rows                      an A block, mc × kc, stays in L2
 //!         for nr columns                 a B panel, kc × nr, packed by the first mc rows, stays in L1
-//!           for mr rows                  A panels stream from L2
-//!             micro-kernel               C tile, mr × nr, in registers
+//!           for panels of A of equal height
+//!             micro-kernel               C tile below C tile, mr × nr each, in registers
 //! ```
 
 use std::cell::Cell;
 
 use super::ahead::Ahead;
-use super::blocks::{FEW, line};
-use super::micro::{Carry, MAX_MR, MAX_NR, Shape};
+use super::blocks::FEW;
+use super::micro::{MAX_MR, MAX_NR, Shape};
 use super::pack::{Columns, Left, Panels, Straight};
-use super::tiles::{Operands, Spill};
+use super::strips::{Strip, Sums};
+use super::tiles::Spill;
 use super::{Product, Task, share};
-use crate::aligned::AlignedBuf;
+use crate::aligned::{AlignedBuf, LINE};
 use crate::caches::Caches;
 use crate::simd::Simd;
 
@@ -26,13 +27,24 @@ thread_local! {
     static B_BLOCK: Cell<Option<AlignedBuf>> = const { Cell::new(None) };
 }
 
-/// What tile `i` of a B panel asks for: the lines of the next panel in turn, and A further on where there is much of it.
+/// What the tiles of a strip over a B panel ask for, of which tile `first` of all is the first: `each` lines of the next
+/// panel with each, and A further on, where it is packed and there is much of it.
 #[inline(always)]
-fn ahead(next: Option<Straight<'_>>, i: usize, few: bool, a: Left<'_>, rows: usize) -> [Ahead; 2] {
+fn ahead(next: Option<Straight<'_>>, first: usize, few: bool, a: Left<'_>, panel: [usize; 2]) -> [Ahead; 2] {
+    // Panels begin anywhere in a line.
+    const LINES: usize = MAX_NR / LINE;
+    let line = |i: usize, tile: usize| match next {
+        Some(next) if i <= LINES => {
+            let left = (LINES - i) * LINE;
+            Ahead::stream(next.data, i * LINE, next.step).tiles(tile).within(left)
+        }
+        _ => Ahead::nothing(),
+    };
+    let [k, height] = panel;
     match a {
-        _ if few => [line(next, 2 * i), line(next, 2 * i + 1)],
-        Left::Panels(a) => [Ahead::panels(a, rows), line(next, i)],
-        Left::Rows(_) => [Ahead::nothing(), line(next, i)],
+        _ if few => [0, 1].map(|i| line(2 * first + i, 2 * LINE)),
+        Left::Panels(a) => [Ahead::panels(a, height).tiles(k * height), line(first, LINE)],
+        Left::Rows(_) => [Ahead::nothing(), line(first, LINE)],
     }
 }
 
@@ -61,46 +73,34 @@ impl<A: Panels, B: Columns> Task<'_, A, B> {
         } + S::LANES;
         let mut panels = AlignedBuf::reused(B_BLOCK.take(), len);
         let mut spill: Spill = [0.0; MAX_MR * MAX_NR + MAX_NR];
+        let blocks: Vec<Vec<Strip>> =
+            (0..parts).map(|part| self.heights(share(self.panels.len(), parts, part))).collect();
         for jc in columns.clone().step_by(nc.max(1)) {
             let jc = jc..(jc + nc).min(columns.end);
+            let panel = |start: usize| start..(start + nr).min(jc.end);
             for step in 0..steps.count() {
                 let k = steps.range(step);
-                let last = step + 1 == steps.count();
-                let add = step > 0 || self.epilogue.accumulate;
-                for part in 0..parts {
-                    for (index, j) in jc.clone().step_by(nr).enumerate() {
-                        let j = j..(j + nr).min(jc.end);
-                        let width = j.len().div_ceil(S::LANES) * S::LANES;
+                let (add, last) = (step > 0 || self.epilogue.accumulate, step + 1 == steps.count());
+                let sums = Sums { k: k.clone(), add, last };
+                for (part, strips) in blocks.iter().enumerate() {
+                    for (index, start) in jc.clone().step_by(nr).enumerate() {
+                        let j = panel(start);
+                        let width = j.len().next_multiple_of(S::LANES);
                         let at = if parts == 1 { 0 } else { index * stride };
-                        let next = part == 0 && j.end < jc.end;
-                        let next = if next { b.straight(&k, &(j.end..(j.end + nr).min(jc.end))) } else { None };
+                        let next = if part == 0 && j.end < jc.end { b.straight(&k, &panel(j.end)) } else { None };
                         let read = if few { b.straight(&k, &j).filter(|s| s.reaches(k.len(), width)) } else { None };
                         if part == 0 && read.is_none() {
                             b.pack(simd, k.clone(), j.clone(), width, &mut panels[at..at + k.len() * width + S::LANES]);
                         }
-                        let (b, b_step) = read.map_or((&panels[at..], width), |s| (s.data, s.step));
+                        let operand = read.unwrap_or(Straight { data: &panels[at..], step: width });
                         let place = self.block.place(&j, S::LANES);
-                        for (i, p) in share(self.panels.len(), parts, part).enumerate() {
-                            let p = self.panels.start + p;
-                            let rows = a.panel_rows(p);
-                            let row = self.first_row + rows.start;
-                            let bias = self.epilogue.bias.filter(|_| last).map(|bias| &bias[row..row + rows.len()]);
-                            let operands = Operands {
-                                row,
-                                rows: rows.len(),
-                                count: 1,
-                                k: k.len(),
-                                a: a.panels_from(&k, p),
-                                b,
-                                b_step,
-                                add,
-                                bias,
-                                relu: self.epilogue.relu && last,
-                                ahead: &ahead(next, i, few, a.panels_from(&k, p), rows.len()),
-                                carry: &Carry::NONE,
-                                soon: None,
-                            };
-                            self.block.tile(simd, &place, &operands, &mut spill);
+                        for (i, strip) in strips.iter().enumerate() {
+                            let soon =
+                                strips.get(i + 1).map_or((strips[0].rows.start, nr), |next| (next.rows.start, 0));
+                            let first = strip.panels.start - strips[0].panels.start;
+                            let from = a.panels_from(&k, strip.panels.start);
+                            let ahead = ahead(next, first, few, from, [k.len(), strip.height]);
+                            self.strip(simd, strip, &sums, &operand, &place, soon, &ahead, &mut spill);
                         }
                     }
                 }

@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use super::ahead::Ahead;
 use super::micro::{Carry, MAX_MR, MAX_NR, Shape, WIDE};
-use super::pack::{Columns, Left, Panels, Straight};
+use super::pack::{Columns, Left, Panels, Straight, WAYS};
 use super::tiles::{Operands, Place, Spill, multiply};
 use super::{Product, Task, share};
 use crate::aligned::{AlignedBuf, LINE};
@@ -34,11 +34,20 @@ thread_local! {
 }
 
 /// Panels of one height, one after the other.
-struct Strip {
-    panels: Range<usize>,
-    height: usize,
+pub(super) struct Strip {
+    pub(super) panels: Range<usize>,
+    pub(super) height: usize,
     /// In C.
-    rows: Range<usize>,
+    pub(super) rows: Range<usize>,
+}
+
+/// A kc block of the sums.
+pub(super) struct Sums {
+    pub(super) k: Range<usize>,
+    /// Add to what C holds.
+    pub(super) add: bool,
+    /// Whether they are complete then.
+    pub(super) last: bool,
 }
 
 impl<A: Panels, B: Columns> Task<'_, A, B> {
@@ -65,7 +74,8 @@ impl<A: Panels, B: Columns> Task<'_, A, B> {
     pub(super) fn strips<S: Simd>(&mut self, simd: S) {
         let Product { a, b } = self.product;
         let nr = const { Shape::of::<S>().nr() };
-        let k = a.steps().range(0);
+        let sums = Sums { k: a.steps().range(0), add: self.epilogue.accumulate, last: true };
+        let k = sums.k.clone();
         let mut buffer = AlignedBuf::reused(PANEL.take(), k.len() * nr + S::LANES);
         let mut spill: Spill = [0.0; MAX_MR * MAX_NR + MAX_NR];
         let all = self.block.columns();
@@ -78,7 +88,9 @@ impl<A: Panels, B: Columns> Task<'_, A, B> {
             for start in columns.clone().step_by(nr) {
                 let j = panel(start);
                 let width = j.len().next_multiple_of(S::LANES);
-                let read = b.straight(&k, &j).filter(|s| s.reaches(k.len(), width) && !scattered::<S>(s, k.len()));
+                let read = b
+                    .straight(&k, &j)
+                    .filter(|s| s.reaches(k.len(), width) && !scattered::<S>(s, k.len(), self.panels.len()));
                 if read.is_none() {
                     b.pack(simd, k.clone(), j.clone(), width, &mut buffer[..k.len() * width + S::LANES]);
                 }
@@ -90,7 +102,7 @@ impl<A: Panels, B: Columns> Task<'_, A, B> {
                     let soon = strips.get(i + 1).map_or((strips[0].rows.start, nr), |next| (next.rows.start, 0));
                     let weights = self.weights(strip, [slab, slabs], [start == columns.start, j.end == columns.end]);
                     let ahead = [line, weights.unwrap_or(next)];
-                    self.strip(simd, strip, &operand, &place, soon, &ahead, &mut spill);
+                    self.strip(simd, strip, &sums, &operand, &place, soon, &ahead, &mut spill);
                 }
             }
             if !few.is_empty() {
@@ -123,10 +135,11 @@ impl<A: Panels, B: Columns> Task<'_, A, B> {
     /// The rows of `strip` over one panel of B.
     #[expect(clippy::too_many_arguments, reason = "operands, where they go and what comes next")]
     #[inline(always)]
-    fn strip<S: Simd>(
+    pub(super) fn strip<S: Simd>(
         &mut self,
         simd: S,
         strip: &Strip,
+        sums: &Sums,
         panel: &Straight<'_>,
         place: &Place,
         soon: (usize, usize),
@@ -134,7 +147,7 @@ impl<A: Panels, B: Columns> Task<'_, A, B> {
         spill: &mut Spill,
     ) {
         let Strip { panels, height, rows } = strip;
-        let k = self.product.a.steps().range(0);
+        let &Sums { ref k, add, last } = sums;
         let each = if place.is_whole() { panels.len() } else { 1 };
         for p in panels.clone().step_by(each) {
             let row = rows.start + (p - panels.start) * height;
@@ -143,12 +156,12 @@ impl<A: Panels, B: Columns> Task<'_, A, B> {
                 rows: *height,
                 count: each,
                 k: k.len(),
-                a: self.product.a.panels_from(&k, p),
+                a: self.product.a.panels_from(k, p),
                 b: panel.data,
                 b_step: panel.step,
-                add: self.epilogue.accumulate,
-                bias: self.epilogue.bias.map(|bias| &bias[row..row + height * each]),
-                relu: self.epilogue.relu,
+                add,
+                bias: self.epilogue.bias.filter(|_| last).map(|bias| &bias[row..row + height * each]),
+                relu: self.epilogue.relu && last,
                 ahead,
                 carry: &Carry::NONE,
                 soon: Some(soon),
@@ -184,7 +197,7 @@ impl<A: Panels, B: Columns> Task<'_, A, B> {
     }
 
     /// The task's `panels`, in strips of equal height.
-    fn heights(&self, panels: Range<usize>) -> Vec<Strip> {
+    pub(super) fn heights(&self, panels: Range<usize>) -> Vec<Strip> {
         let mut strips: Vec<Strip> = Vec::with_capacity(2);
         for p in panels.map(|p| self.panels.start + p) {
             let rows = self.product.a.panel_rows(p);
@@ -212,12 +225,16 @@ fn few<S: Simd>(columns: &Range<usize>, k: usize) -> Range<usize> {
 }
 
 /// Whether `k` rows are better packed: they push each other out of the first cache, and are so few that they are quickly
-/// packed; or there are more of them than it holds, and narrow tiles want a line so often that they should follow each other.
+/// packed. Narrow tiles want a line so often that rows should follow each other also where there are more of them than half of
+/// that cache holds; or than half of the sets that they share do, if the panel meets enough of `panels` of A.
 #[inline(always)]
-fn scattered<S: Simd>(panel: &Straight<'_>, k: usize) -> bool {
-    let narrow = const { S::LANES < WIDE };
+fn scattered<S: Simd>(panel: &Straight<'_>, k: usize, panels: usize) -> bool {
+    const MANY: usize = 16;
+    if const { S::LANES >= WIDE } {
+        return k <= FEW && panel.collides();
+    }
     let large = k * const { Shape::of::<S>().nr() * size_of::<f32>() } > Caches::get().l1 / 2;
-    (k <= FEW || narrow) && panel.collides() || narrow && large
+    panel.collides() || large || panels >= MANY && k > WAYS / 2 * panel.sets()
 }
 
 /// The first lines of the rows of panel `j` of B, and the second; a tile further on, those that follow.
