@@ -9,7 +9,7 @@
 use std::cell::Cell;
 
 use crate::Cpu;
-use crate::aligned::AlignedBuf;
+use crate::aligned::{AlignedBuf, LINE};
 use crate::geometry::{Geometry, Window};
 use crate::simd::{Simd, SimdOp};
 use crate::view::Maps;
@@ -33,6 +33,9 @@ thread_local! {
 
 /// Elements that may be read past the last one.
 const SLACK: usize = 64;
+
+/// Elements from what is read to what is asked for: rows that are skipped keep the processor from seeing where they lead.
+const AHEAD: usize = 2048;
 
 impl Padded {
     /// What `window`, not empty, reads of all channels of `input`, which must hold it.
@@ -140,6 +143,9 @@ impl Plane<'_> {
                 continue;
             }
             let cells = &input.row(self.image, self.channel, y as usize)[needed.x0 - first..needed.x1 - first];
+            for at in (0..cells.len()).step_by(LINE) {
+                simd.prefetch(cells, at + AHEAD);
+            }
             if PARTS == 0 {
                 for (p, to) in row.chunks_exact_mut(part).enumerate() {
                     for (i, x) in to.iter_mut().enumerate() {
