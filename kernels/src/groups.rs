@@ -11,7 +11,7 @@ pub(crate) trait Parts: Send + Sized {
     /// How many.
     fn size(&self) -> usize;
 
-    /// The first `n`, which must be there, and those behind them.
+    /// The first `n`, which must be there, and those behind them, which alone are moved.
     fn parted_at(self, n: usize) -> (Self, Self);
 }
 
@@ -51,11 +51,13 @@ pub(crate) fn for_parts<P: Parts>(cpu: &Cpu, all: P, cells: usize, f: impl Fn(P)
     let each = count.div_ceil(count.div_ceil(least).next_multiple_of(threads));
     let mut parts = Vec::with_capacity(count.div_ceil(each));
     let mut rest = all;
+    // The last first, so that none is moved twice.
     while rest.size() > each {
-        let (part, behind) = rest.parted_at(each);
+        let (before, part) = rest.parted_at((rest.size() - 1) / each * each);
         parts.push(part);
-        rest = behind;
+        rest = before;
     }
     parts.push(rest);
+    parts.reverse();
     cpu.threads.for_each(parts, f);
 }

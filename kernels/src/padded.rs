@@ -34,7 +34,8 @@ thread_local! {
 /// Elements that may be read past the last one.
 const SLACK: usize = 64;
 
-/// Elements from what is read to what is asked for: rows that are skipped keep the processor from seeing where they lead.
+/// Elements from what is read to the row that is asked for, at least: where columns or rows are skipped, the processor sees late
+/// where they lead.
 const AHEAD: usize = 2048;
 
 impl Padded {
@@ -121,6 +122,7 @@ impl SimdOp for Plane<'_> {
             (1, 1) => self.rows::<S, 1, 1>(simd),
             (2, 1) => self.rows::<S, 2, 1>(simd),
             (2, 2) => self.rows::<S, 2, 2>(simd),
+            (4, 1) => self.rows::<S, 4, 1>(simd),
             (4, 4) => self.rows::<S, 4, 4>(simd),
             _ => self.rows::<S, 0, 0>(simd),
         }
@@ -134,6 +136,8 @@ impl Plane<'_> {
         let Copy { input, needed, origin: [top, left], parts, part, stride, skip } = *self.copy;
         let (parts, stride) = if PARTS > 0 { (PARTS, STRIDE) } else { (parts, stride) };
         let first = input.window().x0;
+        let apart = (input.layout().strides[2] * skip).max(1);
+        let ahead = AHEAD.next_multiple_of(apart);
         // Which of the cells that are there the first column of part 0 is.
         let left = left - needed.x0 as isize;
         for (y, row) in self.to.chunks_exact_mut(self.row).enumerate() {
@@ -143,8 +147,8 @@ impl Plane<'_> {
                 continue;
             }
             let cells = &input.row(self.image, self.channel, y as usize)[needed.x0 - first..needed.x1 - first];
-            for at in (0..cells.len()).step_by(LINE) {
-                simd.prefetch(cells, at + AHEAD);
+            for at in (0..if STRIDE > 1 { cells.len() } else { 0 }).step_by(LINE) {
+                simd.prefetch(cells, at + ahead);
             }
             if PARTS == 0 {
                 for (p, to) in row.chunks_exact_mut(part).enumerate() {

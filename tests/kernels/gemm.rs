@@ -191,6 +191,17 @@ fn empty_sums_are_zero() {
 }
 
 #[test]
+fn empty_sums_of_more_rows_than_are_taken_at_once_are_zero() {
+    const ROWS: usize = if cfg!(miri) { 3_000 } else { 140_000 };
+    for level in Level::available() {
+        let mut c = vec![f32::NAN; ROWS * 8];
+        let (a, b) = (Matrix::new(&[], ROWS, 0), Matrix::new(&[], 0, 8));
+        gemm(&Cpu::single(level), a, b, MatrixMut::new(&mut c, ROWS, 8), false);
+        assert!(c.iter().all(|&x| x == 0.0), "{level}");
+    }
+}
+
+#[test]
 #[should_panic(expected = "the last element is number")]
 fn rows_further_apart_than_memory_are_refused() {
     Matrix::strided(&[0.0; 4], [3, 2], [1 << (usize::BITS - 1), 1]);

@@ -41,8 +41,9 @@ impl Ahead {
 
     /// From `distance` floats after the start of `floats` on, `step` floats with each step.
     pub(crate) fn stream(floats: &[f32], distance: usize, step: usize) -> Self {
-        let each = if step >= LINE { CHUNK } else { (CHUNK * step).div_ceil(LINE) };
-        let along = (CHUNK * step).checked_div(each).unwrap_or(0);
+        let chunk = CHUNK.saturating_mul(step);
+        let each = if step >= LINE { CHUNK } else { chunk.div_ceil(LINE) };
+        let along = chunk.checked_div(each).unwrap_or(0);
         let from = floats.as_ptr().wrapping_add(distance);
         Self {
             from,
@@ -68,6 +69,13 @@ impl Ahead {
     #[inline(always)]
     pub(crate) fn within(self, most: usize) -> Self {
         Self { most, ..self }
+    }
+
+    /// What is left of it after so many tiles.
+    #[inline(always)]
+    pub(super) fn after(self, tiles: usize) -> Self {
+        let skip = self.tile.saturating_mul(tiles).min(self.most);
+        Self { from: self.from.wrapping_add(skip), most: self.most - skip, ..self }
     }
 
     /// Those of the first `len` floats of each of `rows` rows, which begin `step` floats apart; `each` with each chunk.

@@ -23,7 +23,7 @@ use super::{Epilogue, Product, Steps, Task, share, sizes, tasks};
 use crate::Cpu;
 use crate::aligned::{AlignedBuf, LINE};
 use crate::caches::Caches;
-use crate::simd::{Simd, SimdOp};
+use crate::simd::{Simd, SimdOp, fma_rate};
 
 /// Computes all `products`, which have the same size; the rows of the first come first in `out`.
 pub(crate) fn run<A: Panels, B: Columns>(
@@ -37,18 +37,10 @@ pub(crate) fn run<A: Panels, B: Columns>(
     let shape = Shape::at(cpu.level);
     let grid = Grid::best(products.len(), panels, [m.div_ceil(panels), k, n], shape, cpu.threads.count());
     let panels: Vec<_> = (0..grid.rows).map(|i| share(panels, grid.rows, i)).collect();
-    // Whole panels, so that only the last one of all is narrow.
-    let wide = n.div_ceil(shape.nr());
-    let columns: Vec<_> = match grid.columns <= wide {
-        true => (0..grid.columns)
-            .map(|i| share(wide, grid.columns, i))
-            .map(|v| v.start * shape.nr()..(v.end * shape.nr()).min(n))
-            .collect(),
-        false => (0..grid.columns)
-            .map(|i| share(n.div_ceil(shape.lanes), grid.columns, i))
-            .map(|v| v.start * shape.lanes..(v.end * shape.lanes).min(n))
-            .collect(),
-    };
+    let columns: Vec<_> = (0..grid.columns)
+        .map(|i| share(n.div_ceil(grid.unit), grid.columns, i))
+        .map(|units| units.start * grid.unit..(units.end * grid.unit).min(n))
+        .collect();
     cpu.threads.for_each(tasks(products, out, &panels, &columns, epilogue), |task| cpu.level.dispatch(task));
 }
 
@@ -57,32 +49,39 @@ pub(crate) fn run<A: Panels, B: Columns>(
 struct Grid {
     rows: usize,
     columns: usize,
+    /// Columns that stay together: those of a panel, or of a vector.
+    unit: usize,
 }
 
 impl Grid {
-    /// The cut whose slowest thread is done first. A task costs its tiles; packing its columns as much as a few rows;
-    /// and reading its rows of A as much as two vectors of columns where they come from beyond L2. So columns are parted
-    /// first, rows where there are few columns.
+    /// The cut whose slowest thread is done first. A task costs its tiles, of which those of a lone vector may wait for their own
+    /// sums; packing its columns as much as a few rows; and reading its rows of A as much as two vectors of columns where they
+    /// come from beyond L2. So columns are parted first, rows where there are few columns.
     fn best(products: usize, panels: usize, [mr, k, n]: [usize; 3], shape: Shape, threads: usize) -> Self {
         const PACKING: usize = 8;
+        /// Cycles from one multiply-add of a sum to the next.
+        const LATENCY: usize = 4;
         let reading = if panels * mr * k * size_of::<f32>() > Caches::get().l2 / 2 { 2 } else { 0 };
         let vectors = n.div_ceil(shape.lanes);
         if threads == 1 || vectors == 0 {
-            return Grid { rows: 1, columns: 1 };
+            return Grid { rows: 1, columns: 1, unit: shape.nr() };
         }
+        // Of a tile with a lone vector, if it had `mr` rows for each multiply-add that is under way.
+        let lone = mr.max(LATENCY * fma_rate(shape.lanes));
         let cost = |grid: Grid| {
             let rounds = (products * grid.rows * grid.columns).div_ceil(threads);
-            let wide = match grid.columns <= vectors.div_ceil(shape.vectors) {
-                true => vectors.div_ceil(shape.vectors).div_ceil(grid.columns) * shape.vectors,
-                false => vectors.div_ceil(grid.columns),
-            };
+            let wide = n.div_ceil(grid.unit).div_ceil(grid.columns) * (grid.unit / shape.lanes);
+            let odd = wide % shape.vectors;
             let rows = panels.div_ceil(grid.rows) * mr;
-            rounds * (wide * (rows + PACKING) + rows * reading)
+            rounds * (((wide - odd) * mr + odd * lone) * (rows + PACKING) + rows * reading * mr)
         };
-        (1..=(2 * threads).min(vectors))
-            .flat_map(|columns| (1..=threads.min(panels)).map(move |rows| Grid { rows, columns }))
+        let units = [shape.nr(), shape.lanes];
+        units
+            .into_iter()
+            .flat_map(|unit| (1..=(2 * threads).min(n.div_ceil(unit))).map(move |columns| (columns, unit)))
+            .flat_map(|(columns, unit)| (1..=threads.min(panels)).map(move |rows| Grid { rows, columns, unit }))
             .min_by_key(|&grid| (cost(grid), grid.rows * grid.columns))
-            .unwrap_or(Grid { rows: 1, columns: 1 })
+            .unwrap_or(Grid { rows: 1, columns: 1, unit: shape.nr() })
     }
 }
 

@@ -12,7 +12,7 @@
 use std::cell::Cell;
 
 use super::ahead::Ahead;
-use super::blocks::FEW;
+use super::blocks::{FEW, line};
 use super::micro::{MAX_MR, MAX_NR, Shape};
 use super::pack::{Columns, Left, Panels, Straight};
 use super::strips::{Strip, Sums};
@@ -27,24 +27,17 @@ thread_local! {
     static B_BLOCK: Cell<Option<AlignedBuf>> = const { Cell::new(None) };
 }
 
-/// What the tiles of a strip over a B panel ask for, of which tile `first` of all is the first: `each` lines of the next
-/// panel with each, and A further on, where it is packed and there is much of it.
+/// What the tiles of a strip over a B panel ask for, of which tile `first` of all is the first: with each a line of the next
+/// panel, and A further on, where it is packed and there is much of it; or two lines, where tiles are few.
 #[inline(always)]
 fn ahead(next: Option<Straight<'_>>, first: usize, few: bool, a: Left<'_>, panel: [usize; 2]) -> [Ahead; 2] {
-    // Panels begin anywhere in a line.
-    const LINES: usize = MAX_NR / LINE;
-    let line = |i: usize, tile: usize| match next {
-        Some(next) if i <= LINES => {
-            let left = (LINES - i) * LINE;
-            Ahead::stream(next.data, i * LINE, next.step).tiles(tile).within(left)
-        }
-        _ => Ahead::nothing(),
-    };
+    // From line `i` on, `tile` floats further with each tile.
+    let lines = |i: usize, tile: usize| line(next, i).tiles(tile).within(MAX_NR.saturating_sub(i * LINE));
     let [k, height] = panel;
     match a {
-        _ if few => [0, 1].map(|i| line(2 * first + i, 2 * LINE)),
-        Left::Panels(a) => [Ahead::panels(a, height).tiles(k * height), line(first, LINE)],
-        Left::Rows(_) => [Ahead::nothing(), line(first, LINE)],
+        _ if few => [0, 1].map(|i| lines(2 * first + i, 2 * LINE)),
+        Left::Panels(a) => [Ahead::panels(a, height).tiles(k * height), lines(first, LINE)],
+        Left::Rows(_) => [Ahead::nothing(), lines(first, LINE)],
     }
 }
 
@@ -63,7 +56,7 @@ impl<A: Panels, B: Columns> Task<'_, A, B> {
         let parts = self.panels.len().div_ceil(mc).max(1);
         let nc = match parts {
             1 => columns.len(),
-            _ => (caches.share / 2 / (size_of::<f32>() * kc)).clamp(nr, columns.len().max(nr)) / nr * nr,
+            _ => (caches.share / 2 / (size_of::<f32>() * kc.max(1))).clamp(nr, columns.len().max(nr)) / nr * nr,
         };
         let few = self.panels.len() <= FEW;
         let stride = kc * nr;

@@ -6,6 +6,8 @@
 //!     for panels of A of equal height
 //!       micro-kernel          C tile below C tile, mr × nr each, in registers; the next one is asked for meanwhile
 //! ```
+//! Sums that are cut into kc blocks are made by the same columns of tiles, in the loops of `panels`.
+//!
 //! Nothing is done between tiles that a kernel cannot do itself. That counts where sums are short; and where they are long,
 //! B is read once for each slab, which costs no more than to pack it. The last columns, too few for a vector, are the rows of
 //! tiles whose columns are rows of A: a panel of A is as good a panel of B.
@@ -150,7 +152,9 @@ impl<A: Panels, B: Columns> Task<'_, A, B> {
         let &Sums { ref k, add, last } = sums;
         let each = if place.is_whole() { panels.len() } else { 1 };
         for p in panels.clone().step_by(each) {
-            let row = rows.start + (p - panels.start) * height;
+            let before = p - panels.start;
+            let row = rows.start + before * height;
+            let ahead = &ahead.map(|ahead| ahead.after(before));
             let operands = Operands {
                 row,
                 rows: *height,
