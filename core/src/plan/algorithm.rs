@@ -17,7 +17,8 @@ use crate::session::{Session, packed};
 /// How convolutions run where a run need not give equal patches equal numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Algorithm {
-    /// What the cost model says, so long as all weights stay within three times the model file.
+    /// What the cost model says, so long as all weights stay within three times those of the model file, as singles: one of
+    /// halves runs as fast.
     #[default]
     Auto,
     /// im2col and GEMM, always.
@@ -62,8 +63,7 @@ pub(crate) fn choose(model: &Model, cpu: &Cpu, algorithm: Algorithm) -> [Tiles; 
             }
         }
         Algorithm::Auto => {
-            let file = model.weights.total_bytes();
-            let mut room = (3 * file).saturating_sub(resident(model));
+            let mut room = (3 * all(model)).saturating_sub(resident(model));
             let mut wins: Vec<(NodeId, Tile, f64, usize)> = candidates
                 .filter_map(|(id, conv)| {
                     let (tile, cost) = best(network, id, &conv, cpu.level);
@@ -122,11 +122,17 @@ fn candidate(network: &Network, id: NodeId) -> Option<Conv2d> {
     Some(packed::conv(network, id)).filter(|conv| winograd::tiles(conv).next().is_some())
 }
 
-/// Bytes of all weights when convolutions are packed for GEMM and linear layers lie in the file.
+/// Bytes of all numbers of the file, as singles.
+fn all(model: &Model) -> usize {
+    model.weights.ids().map(|id| 4 * model.weights.view(id).len()).sum()
+}
+
+/// Bytes of all weights when convolutions are packed for GEMM and linear layers lie in the file, likewise.
 fn resident(model: &Model) -> usize {
     let weights = |id: NodeId| match model.network.node(id).layer {
-        Layer::Conv2d { weight, .. } | Layer::ConvTranspose2d { weight, .. } => 4 * model.weights.view(weight).len(),
-        Layer::Linear { weight, .. } => model.weights.view(weight).bytes().len(),
+        Layer::Conv2d { weight, .. } | Layer::ConvTranspose2d { weight, .. } | Layer::Linear { weight, .. } => {
+            4 * model.weights.view(weight).len()
+        }
         _ => 0,
     };
     (0..model.network.nodes().len()).map(weights).sum()
@@ -167,4 +173,64 @@ fn cost(conv: &Conv2d, [h, w]: [usize; 2], level: Level, tile: Tile) -> f64 {
     let input = if conv.geometry.stride == [1, 1] { 1.25 } else { 6.0 };
     let multiplications = winograd::multiplications(conv, tile, [h, w]) as f64 / count.max(1) as f64;
     multiplications * outs * each + transform * tiles * (input * ins + outs)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use switchback_kernels::{Dtype, Geometry};
+
+    use super::*;
+    use crate::network::NodeSpec;
+    use crate::weights::WeightStore;
+    use crate::weights::mmap::Bytes;
+    use crate::{Shape, Threads};
+
+    /// input ─ conv 3×3 ─ flatten ─ linear, its weights zeros of type `dtype`.
+    fn model(dtype: Dtype) -> Model {
+        const MAPS: usize = 64;
+        const SIDE: usize = 28;
+        let mut weights = WeightStore::new();
+        let mut zeros = |name: &str, dims: &[usize]| {
+            let len = dims.iter().product::<usize>() * if dtype == Dtype::F16 { 2 } else { 4 };
+            let source = weights.add_source(Bytes::owned(vec![0; len]));
+            weights.add_view(name, dims, dtype, source, 0..len).expect("made to fit")
+        };
+        let filters = zeros("conv.weight", &[MAPS, MAPS, 3, 3]);
+        let linear = zeros("fc.weight", &[1, MAPS * SIDE * SIDE]);
+        let geometry = Geometry::square(3, 1, 1);
+        let layers = [
+            ("input", Layer::Input { shape: Shape::new(MAPS, SIDE, SIDE) }),
+            ("conv", Layer::Conv2d { out_channels: MAPS, groups: 1, geometry, weight: filters, bias: None }),
+            ("flat", Layer::Flatten),
+            ("fc", Layer::Linear { outputs: 1, transposed: true, weight: linear, bias: None }),
+        ];
+        let node = |(i, (name, layer)): (usize, (&str, Layer))| NodeSpec {
+            name: name.into(),
+            layer,
+            inputs: i.checked_sub(1).into_iter().collect(),
+        };
+        let network = Network::new(layers.into_iter().enumerate().map(node).collect(), vec![3]).expect("sound");
+        Model {
+            network,
+            weights,
+            preprocess: None,
+            labels: None,
+            path: PathBuf::from("zeros"),
+            bytes: Bytes::owned(Vec::new()),
+            format: "safetensors",
+        }
+    }
+
+    #[test]
+    fn a_file_of_halves_runs_the_algorithms_of_one_of_singles() {
+        for level in Level::available() {
+            let cpu = Cpu { level, threads: Threads::new(1) };
+            let of = |dtype| choose(&model(dtype), &cpu, Algorithm::Auto);
+            let singles = of(Dtype::F32);
+            assert!(singles[0][1].is_some(), "{level}");
+            assert_eq!(singles, of(Dtype::F16), "{level}");
+        }
+    }
 }
