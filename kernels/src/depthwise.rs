@@ -186,9 +186,7 @@ fn finish<S: Simd, const N: usize>(simd: S, mut sum: [S::F32; N], bias: f32, epi
     for n in 0..N {
         if epilogue.accumulate {
             let before = &row[n * S::LANES..];
-            let before = &before[..before.len().min(S::LANES)];
-            let before = if before.len() == S::LANES { simd.load(before) } else { simd.load_partial(before, 0.0) };
-            sum[n] = simd.add(before, sum[n]);
+            sum[n] = simd.add(simd.load_some(before, 0.0), sum[n]);
         }
         sum[n] = simd.add(sum[n], bias);
         if epilogue.relu {

@@ -53,7 +53,8 @@ pub(crate) fn for_parts<P: Parts>(cpu: &Cpu, all: P, cells: usize, f: impl Fn(P)
     let mut rest = all;
     // The last first, so that none is moved twice.
     while rest.size() > each {
-        let (before, part) = rest.parted_at((rest.size() - 1) / each * each);
+        let last = (rest.size() - 1) / each * each;
+        let (before, part) = rest.parted_at(last);
         parts.push(part);
         rest = before;
     }

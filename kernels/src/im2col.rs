@@ -197,7 +197,7 @@ impl Columns for Im2col<'_> {
                 for i in (0..run.len).step_by(S::LANES) {
                     let v = match safe {
                         true => simd.load(&from[i..]),
-                        false => load(simd, &from[i..], run.len - i),
+                        false => simd.load_some(&from[i..], 0.0),
                     };
                     // Whole vectors: what follows a run is written later.
                     simd.store(v, &mut panel[row + run.at + i..]);
@@ -221,8 +221,6 @@ struct Move {
     to: usize,
     /// From tap to tap there.
     step: usize,
-    /// Cells.
-    len: usize,
 }
 
 impl Cells for Im2col<'_> {
@@ -233,7 +231,7 @@ impl Cells for Im2col<'_> {
         for (i, tile) in tiles.iter().enumerate() {
             let (runs, n) = self.runs(tile.clone());
             for run in &runs[..n] {
-                moves[count] = Move { from: run.start, to: i * stride + run.at, step: tile.len(), len: run.len };
+                moves[count] = Move { from: run.start, to: i * stride + run.at, step: tile.len() };
                 reach = reach.max(run.start + S::LANES);
                 count += 1;
             }
@@ -248,7 +246,7 @@ impl Cells for Im2col<'_> {
                 let from = &self.data[m.from + tap..];
                 let v = match whole {
                     true => simd.load(from),
-                    false => load(simd, from, m.len),
+                    false => simd.load_some(from, 0.0),
                 };
                 // What follows a run is written later.
                 simd.store(v, &mut panels[m.to + k * m.step..]);
@@ -264,14 +262,5 @@ impl Cells for Im2col<'_> {
         let start = line / height * self.strides[0] + line % height * self.strides[1] + x;
         let (first, last) = (self.taps.offsets[k.start], self.taps.offsets[k.end - 1]);
         Ahead::over(&self.data[start + first..=start + last], k.len())
-    }
-}
-
-/// At least the first `len` of `from`, or a vector full.
-#[inline(always)]
-fn load<S: Simd>(simd: S, from: &[f32], len: usize) -> S::F32 {
-    match from.len() >= S::LANES {
-        true => simd.load(from),
-        false => simd.load_partial(&from[..len.min(from.len())], 0.0),
     }
 }

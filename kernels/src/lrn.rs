@@ -149,18 +149,6 @@ impl Power {
     }
 }
 
-/// As many elements from `at` on as there are, up to a vector; the rest 0.
-#[inline(always)]
-fn load_at<S: Simd>(simd: S, row: &[f32], at: usize) -> S::F32 {
-    if at + S::LANES <= row.len() { simd.load(&row[at..]) } else { simd.load_partial(&row[at..], 0.0) }
-}
-
-/// What [`load_at`] loads, on the way back.
-#[inline(always)]
-fn store_at<S: Simd>(simd: S, v: S::F32, row: &mut [f32], at: usize) {
-    if at + S::LANES <= row.len() { simd.store(v, &mut row[at..]) } else { simd.store_partial(v, &mut row[at..]) }
-}
-
 /// The runs of planes of one image with adjacent channels.
 fn runs<'p, 'a>(planes: &'p mut [PlaneMut<'a>]) -> impl Iterator<Item = &'p mut [PlaneMut<'a>]> {
     planes.chunk_by_mut(|a, b| a.image == b.image)
@@ -171,7 +159,7 @@ fn runs<'p, 'a>(planes: &'p mut [PlaneMut<'a>]) -> impl Iterator<Item = &'p mut 
 fn scale<S: Simd>(simd: S, lrn: &Lrn, rows: &[&[f32]], at: usize) -> S::F32 {
     let mut sum = simd.splat(0.0);
     for row in rows {
-        let x = load_at(simd, row, at);
+        let x = simd.load_some(&row[at..], 0.0);
         sum = simd.fma(x, x, sum);
     }
     simd.fma(simd.splat(lrn.alpha / lrn.size as f32), sum, simd.splat(lrn.k))
@@ -247,7 +235,7 @@ impl Tile<'_> {
             } else {
                 scale(simd, self.lrn, &held, at)
             };
-            store_at(simd, self.power.scale(simd, load_at(simd, x, at), s), out, at);
+            simd.store_some(self.power.scale(simd, simd.load_some(&x[at..], 0.0), s), &mut out[at..]);
         }
     }
 }
@@ -299,7 +287,7 @@ impl SimdOp for Backward<'_> {
                             // direct = g · s^−beta, shared = g · x · s^(−beta−1)
                             let s = scale(simd, lrn, &rows[sum.clone()], x0 + at);
                             let passed = power.scale(simd, g.load(simd, at), s);
-                            let x = load_at(simd, rows[i - low], x0 + at);
+                            let x = simd.load_some(&rows[i - low][x0 + at..], 0.0);
                             simd.store(passed, &mut direct[at..]);
                             simd.store(simd.div(simd.mul(passed, x), s), &mut shared[at..]);
                         }
@@ -313,9 +301,9 @@ impl SimdOp for Backward<'_> {
                             for i in outputs.clone() {
                                 sum = simd.add(sum, simd.load(&shared[(i - from) * pitch + at..]));
                             }
-                            let x = simd.mul(coefficient, load_at(simd, x, x0 + at));
+                            let x = simd.mul(coefficient, simd.load_some(&x[x0 + at..], 0.0));
                             let passed = simd.load(&direct[(j - from) * pitch + at..]);
-                            store_at(simd, simd.fma(x, sum, passed), out, at);
+                            simd.store_some(simd.fma(x, sum, passed), &mut out[at..]);
                         }
                     }
                 }

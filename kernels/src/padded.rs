@@ -163,7 +163,7 @@ impl Plane<'_> {
                 let len = S::LANES.min(part - at);
                 for p in 0..parts {
                     let to = &mut row[p * part + at..][..len];
-                    if len == S::LANES { simd.store(columns[p], to) } else { simd.store_partial(columns[p], to) }
+                    simd.store_some(columns[p], to);
                 }
             }
         }

@@ -186,10 +186,20 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn store(self, v: Self::F32, s: &mut [f32]);
     /// `s` padded with `fill`; takes all of `s`, at most `LANES` elements.
     fn load_partial(self, s: &[f32], fill: f32) -> Self::F32;
+    /// A vector from the start of `s`, padded with `fill` where it is shorter.
+    #[inline(always)]
+    fn load_some(self, s: &[f32], fill: f32) -> Self::F32 {
+        if s.len() >= Self::LANES { self.load(s) } else { self.load_partial(s, fill) }
+    }
     /// Lane l is `s[at + l]`, or 0 where `s` has no such element.
     fn load_within(self, s: &[f32], at: isize) -> Self::F32;
     /// Writes as many lanes as `s` is long, at most `LANES`.
     fn store_partial(self, v: Self::F32, s: &mut [f32]);
+    /// Writes as many lanes as `s` has room for.
+    #[inline(always)]
+    fn store_some(self, v: Self::F32, s: &mut [f32]) {
+        if s.len() >= Self::LANES { self.store(v, s) } else { self.store_partial(v, s) }
+    }
     /// `LANES` little-endian `f32`, at any alignment.
     fn load_f32_bytes(self, s: &[u8]) -> Self::F32;
     /// `LANES` little-endian IEEE half floats, at any alignment, widened.

@@ -76,18 +76,6 @@ fn exp<S: Simd>(simd: S, x: S::F32) -> S::F32 {
     simd.select(simd.gt(lowest, x), simd.splat(0.0), y)
 }
 
-/// A vector, or less than one and then `fill`.
-#[inline(always)]
-fn load<S: Simd>(simd: S, x: &[f32], fill: f32) -> S::F32 {
-    if x.len() == S::LANES { simd.load(x) } else { simd.load_partial(x, fill) }
-}
-
-/// What [`load`] loads, on the way back.
-#[inline(always)]
-fn store<S: Simd>(simd: S, v: S::F32, x: &mut [f32]) {
-    if x.len() == S::LANES { simd.store(v, x) } else { simd.store_partial(v, x) }
-}
-
 /// Groups that lie along rows.
 struct Along<'a, const LOG: bool>(Vec<&'a mut [f32]>);
 
@@ -99,22 +87,22 @@ impl<const LOG: bool> SimdOp for Along<'_, LOG> {
         for row in self.0 {
             let mut max = simd.splat(f32::NEG_INFINITY);
             for x in row.chunks(S::LANES) {
-                max = simd.max(load(simd, x, f32::NEG_INFINITY), max);
+                max = simd.max(simd.load_some(x, f32::NEG_INFINITY), max);
             }
             let max = simd.splat(simd.reduce_max(max));
             let mut sum = simd.splat(0.0);
             for x in row.chunks_mut(S::LANES) {
                 // The filled lanes add exp(−∞) = 0, unless the maximum is infinite, and then all is NaN anyway.
-                let shifted = simd.sub(load(simd, x, f32::NEG_INFINITY), max);
+                let shifted = simd.sub(simd.load_some(x, f32::NEG_INFINITY), max);
                 let e = exp(simd, shifted);
                 sum = simd.add(sum, e);
-                store(simd, if LOG { shifted } else { e }, x);
+                simd.store_some(if LOG { shifted } else { e }, x);
             }
             let sum = simd.reduce_sum(sum);
             let total = simd.splat(if LOG { sum.ln() } else { 1.0 / sum });
             for x in row.chunks_mut(S::LANES) {
-                let v = load(simd, x, 0.0);
-                store(simd, if LOG { simd.sub(v, total) } else { simd.mul(v, total) }, x);
+                let v = simd.load_some(x, 0.0);
+                simd.store_some(if LOG { simd.sub(v, total) } else { simd.mul(v, total) }, x);
             }
         }
     }
@@ -134,21 +122,21 @@ impl<const LOG: bool> SimdOp for Across<'_, LOG> {
                 let columns = x0..(x0 + S::LANES).min(width);
                 let mut max = simd.splat(f32::NEG_INFINITY);
                 for row in &tile {
-                    max = simd.max(load(simd, &row[columns.clone()], 0.0), max);
+                    max = simd.max(simd.load_some(&row[columns.clone()], 0.0), max);
                 }
                 let mut sum = simd.splat(0.0);
                 for row in &mut tile {
                     let x = &mut row[columns.clone()];
-                    let shifted = simd.sub(load(simd, x, 0.0), max);
+                    let shifted = simd.sub(simd.load_some(x, 0.0), max);
                     let e = exp(simd, shifted);
                     sum = simd.add(sum, e);
-                    store(simd, if LOG { shifted } else { e }, x);
+                    simd.store_some(if LOG { shifted } else { e }, x);
                 }
                 let total = if LOG { logarithm(simd, sum) } else { simd.div(simd.splat(1.0), sum) };
                 for row in &mut tile {
                     let x = &mut row[columns.clone()];
-                    let v = load(simd, x, 0.0);
-                    store(simd, if LOG { simd.sub(v, total) } else { simd.mul(v, total) }, x);
+                    let v = simd.load_some(x, 0.0);
+                    simd.store_some(if LOG { simd.sub(v, total) } else { simd.mul(v, total) }, x);
                 }
             }
         }

@@ -145,6 +145,18 @@ impl SimdOp for Memory {
             assert_eq!(out[1..1 + n], x[1..1 + n]);
             assert!(out[0] == 9.0 && out[1 + n..].iter().all(|&v| v == 9.0), "{n}: {out:?}");
         }
+        // The same of any length, of which no more than a vector counts.
+        for n in 0..lanes + 3 {
+            let some = n.min(lanes);
+            let mut out = vec![9.0; lanes + 3];
+            simd.store(simd.load_some(&x[1..1 + n], -1.0), &mut out);
+            assert_eq!(out[..some], x[1..1 + some]);
+            assert!(out[some..lanes].iter().all(|&v| v == -1.0), "{n}: {out:?}");
+            let mut out = vec![9.0; lanes + 4];
+            simd.store_some(simd.load(&x[1..]), &mut out[1..1 + n]);
+            assert_eq!(out[1..1 + some], x[1..1 + some]);
+            assert!(out[0] == 9.0 && out[1 + some..].iter().all(|&v| v == 9.0), "{n}: {out:?}");
+        }
         let mut out = vec![9.0; lanes + 2];
         simd.store(simd.splat(2.5), &mut out[1..]);
         assert!(out[0] == 9.0 && out[lanes + 1] == 9.0 && out[1..=lanes].iter().all(|&v| v == 2.5));

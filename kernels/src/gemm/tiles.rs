@@ -289,7 +289,7 @@ impl Block<'_> {
                 for i in 0..if add { rows } else { 0 } {
                     for run in runs {
                         let cells = self.cells(row + i, run.offset, run.len);
-                        let v = if run.len == S::LANES { simd.load(cells) } else { simd.load_partial(cells, 0.0) };
+                        let v = simd.load_some(cells, 0.0);
                         simd.store(v, &mut spill[i * width + run.at..]);
                     }
                 }

@@ -52,7 +52,7 @@ impl SimdOp for Fill<'_> {
             let group = simd.load_columns(&a.data()[a.offset(rows.start, k)..], &at);
             for (i, v) in group.into_iter().enumerate() {
                 let to = &mut panel[(k - ks.start + i) * height..];
-                if to.len() >= S::LANES { simd.store(v, to) } else { simd.store_partial(v, to) }
+                simd.store_some(v, to);
             }
             k += GROUP;
         }
@@ -95,7 +95,7 @@ impl Columns for Matrix<'_> {
                 for (i, to) in panel.chunks_exact_mut(width).take(k.len()).enumerate() {
                     let row = &from[i * row..][..j.len()];
                     for (to, x) in to.chunks_exact_mut(S::LANES).zip(row.chunks(S::LANES)) {
-                        simd.store(if x.len() == S::LANES { simd.load(x) } else { simd.load_partial(x, 0.0) }, to);
+                        simd.store(simd.load_some(x, 0.0), to);
                     }
                 }
             }

@@ -83,7 +83,7 @@ impl Block<'_> {
         }
         for i in 0..8 {
             let to = self.cells(row + i, offset, len);
-            if len == S::LANES { simd.store(sums[i], to) } else { simd.store_partial(sums[i], to) }
+            simd.store_some(sums[i], to);
         }
     }
 
@@ -99,8 +99,7 @@ impl Block<'_> {
     ) {
         let to = self.cells(row, offset, len);
         if epilogue.accumulate {
-            let before = if len == S::LANES { simd.load(to) } else { simd.load_partial(to, 0.0) };
-            sum = simd.add(before, sum);
+            sum = simd.add(simd.load_some(to, 0.0), sum);
         }
         if let Some(bias) = epilogue.bias {
             sum = simd.add(sum, simd.splat(bias[row]));
@@ -108,7 +107,7 @@ impl Block<'_> {
         if epilogue.relu {
             sum = simd.max(simd.splat(0.0), sum);
         }
-        if len == S::LANES { simd.store(sum, to) } else { simd.store_partial(sum, to) }
+        simd.store_some(sum, to);
     }
 
     /// Asks for `cells` of `rows`, which `store_transposed` will write.
