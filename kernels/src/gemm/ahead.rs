@@ -71,11 +71,12 @@ impl Ahead {
         Self { most, ..self }
     }
 
-    /// What is left of it after so many tiles.
+    /// Goes on to the next tile, made by another call.
     #[inline(always)]
-    pub(super) fn after(self, tiles: usize) -> Self {
-        let skip = self.tile.saturating_mul(tiles).min(self.most);
-        Self { from: self.from.wrapping_add(skip), most: self.most - skip, ..self }
+    pub(super) fn advance(&mut self) {
+        let skip = self.tile.min(self.most);
+        self.from = self.from.wrapping_add(skip);
+        self.most -= skip;
     }
 
     /// Those of the first `len` floats of each of `rows` rows, which begin `step` floats apart; `each` with each chunk.

@@ -148,30 +148,49 @@ impl<A: Panels, B: Columns> Task<'_, A, B> {
         ahead: &[Ahead; 2],
         spill: &mut Spill,
     ) {
-        let Strip { panels, height, rows } = strip;
-        let &Sums { ref k, add, last } = sums;
-        let each = if place.is_whole() { panels.len() } else { 1 };
-        for p in panels.clone().step_by(each) {
-            let before = p - panels.start;
-            let row = rows.start + before * height;
-            let ahead = &ahead.map(|ahead| ahead.after(before));
-            let operands = Operands {
-                row,
-                rows: *height,
-                count: each,
-                k: k.len(),
-                a: self.product.a.panels_from(k, p),
-                b: panel.data,
-                b_step: panel.step,
-                add,
-                bias: self.epilogue.bias.filter(|_| last).map(|bias| &bias[row..row + height * each]),
-                relu: self.epilogue.relu && last,
-                ahead,
-                carry: &Carry::NONE,
-                soon: Some(soon),
-            };
-            self.block.tile(simd, place, &operands, spill);
+        if place.is_whole() {
+            return self.tiles(simd, strip, 0..strip.panels.len(), sums, panel, place, soon, ahead, spill);
         }
+        let mut ahead = *ahead;
+        for i in 0..strip.panels.len() {
+            self.tiles(simd, strip, i..i + 1, sums, panel, place, soon, &ahead, spill);
+            ahead[0].advance();
+            ahead[1].advance();
+        }
+    }
+
+    /// Those of the panels `some` of the strip, in one call.
+    #[expect(clippy::too_many_arguments, reason = "operands, where they go and what comes next")]
+    #[inline(always)]
+    fn tiles<S: Simd>(
+        &mut self,
+        simd: S,
+        Strip { panels, height, rows }: &Strip,
+        some: Range<usize>,
+        &Sums { ref k, add, last }: &Sums,
+        panel: &Straight<'_>,
+        place: &Place,
+        soon: (usize, usize),
+        ahead: &[Ahead; 2],
+        spill: &mut Spill,
+    ) {
+        let (row, count) = (rows.start + some.start * height, some.len());
+        let operands = Operands {
+            row,
+            rows: *height,
+            count,
+            k: k.len(),
+            a: self.product.a.panels_from(k, panels.start + some.start),
+            b: panel.data,
+            b_step: panel.step,
+            add,
+            bias: self.epilogue.bias.filter(|_| last).map(|bias| &bias[row..row + height * count]),
+            relu: self.epilogue.relu && last,
+            ahead,
+            carry: &Carry::NONE,
+            soon: Some(soon),
+        };
+        self.block.tile(simd, place, &operands, spill);
     }
 
     /// The rows of `strips` over columns `j`, less than a vector: transposed, so that rows fill the vectors.
