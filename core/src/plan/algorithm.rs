@@ -190,7 +190,7 @@ mod tests {
     /// input ─ conv 3×3 ─ flatten ─ linear, its weights zeros of type `dtype`.
     fn model(dtype: Dtype) -> Model {
         const MAPS: usize = 64;
-        const SIDE: usize = 28;
+        const SIDE: usize = 36;
         let mut weights = WeightStore::new();
         let mut zeros = |name: &str, dims: &[usize]| {
             let len = dims.iter().product::<usize>() * if dtype == Dtype::F16 { 2 } else { 4 };
