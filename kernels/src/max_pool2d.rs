@@ -12,6 +12,7 @@
 //! holds anything else is pooled once more, cell by cell.
 
 mod pairs;
+mod planes;
 mod strips;
 
 use std::ops::Range;
@@ -19,11 +20,12 @@ use std::ops::Range;
 use crate::Cpu;
 use crate::aligned::AlignedBuf;
 use crate::geometry::{Geometry, Window};
-use crate::groups::{Parts, for_parts};
+use crate::groups::for_parts;
 use crate::rows::{Ring, Split, check_pool, tap_at, tap_starts, whole_cache_lines, whole_vectors};
 use crate::simd::{Simd, SimdOp};
-use crate::view::{Maps, MapsMut, PlaneMut, PlanesMut};
+use crate::view::{Maps, MapsMut, PlaneMut};
 use pairs::{MAX_ROWS, Paired};
+use planes::Planes;
 
 /// Computes every cell of `out.window()` and, where asked, its switch (`switches` has `out`'s extents and window).
 ///
@@ -64,33 +66,6 @@ pub fn max_pool2d(
     let planes = Planes { values: out.planes(), switches: switches.map(MapsMut::planes) };
     let cells = window.area() * geometry.stride[0].min(geometry.kernel[0]) * geometry.stride[1].min(geometry.kernel[1]);
     for_parts(cpu, planes, cells, |planes| cpu.level.dispatch(Pool { geometry, input, window, planes }));
-}
-
-/// Output maps and their switches, if there are any.
-struct Planes<'a> {
-    values: PlanesMut<'a>,
-    switches: Option<PlanesMut<'a, u8>>,
-}
-
-impl<'a> Iterator for Planes<'a> {
-    type Item = (PlaneMut<'a>, Option<PlaneMut<'a, u8>>);
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        Some((self.values.next()?, self.switches.as_mut().and_then(PlanesMut::next)))
-    }
-}
-
-impl Parts for Planes<'_> {
-    fn size(&self) -> usize {
-        self.values.size()
-    }
-
-    fn parted_at(self, n: usize) -> (Self, Self) {
-        let (values, behind) = self.values.parted_at(n);
-        let (switches, switches_behind) = self.switches.map(|switches| switches.parted_at(n)).unzip();
-        (Self { values, switches }, Self { values: behind, switches: switches_behind })
-    }
 }
 
 /// A group of maps, pooled one after the other.

@@ -136,8 +136,9 @@ impl Plane<'_> {
         let Copy { input, needed, origin: [top, left], parts, part, stride, skip } = *self.copy;
         let (parts, stride) = if PARTS > 0 { (PARTS, STRIDE) } else { (parts, stride) };
         let first = input.window().x0;
-        let apart = (input.layout().strides[2] * skip).max(1);
-        let ahead = AHEAD.next_multiple_of(apart);
+        // A map of one row may have any stride.
+        let apart = input.layout().strides[2].saturating_mul(skip).max(1);
+        let ahead = AHEAD.checked_next_multiple_of(apart).unwrap_or(0);
         // Which of the cells that are there the first column of part 0 is.
         let left = left - needed.x0 as isize;
         for (y, row) in self.to.chunks_exact_mut(self.row).enumerate() {
@@ -148,7 +149,7 @@ impl Plane<'_> {
             }
             let cells = &input.row(self.image, self.channel, y as usize)[needed.x0 - first..needed.x1 - first];
             for at in (0..if STRIDE > 1 { cells.len() } else { 0 }).step_by(LINE) {
-                simd.prefetch(cells, at + ahead);
+                simd.prefetch(cells, at.wrapping_add(ahead));
             }
             if PARTS == 0 {
                 for (p, to) in row.chunks_exact_mut(part).enumerate() {

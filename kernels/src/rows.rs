@@ -339,11 +339,8 @@ pub(crate) fn store_block<S: Simd, const N: usize>(simd: S, block: [S::F32; N], 
     }
     // By number, so that the block stays in registers.
     for i in 0..N {
-        let left = out.len().saturating_sub(i * S::LANES);
-        match left {
-            0 => {}
-            _ if left >= S::LANES => simd.store(block[i], &mut out[i * S::LANES..]),
-            _ => simd.store_partial(block[i], &mut out[i * S::LANES..]),
+        if i * S::LANES < out.len() {
+            simd.store_some(block[i], &mut out[i * S::LANES..]);
         }
     }
 }
