@@ -14,10 +14,10 @@
 //! 2×2, with 5.1 multiplications instead of 9 where m = 4, 5×5 becomes 3×3, with 7.6 instead of 25, and 11×11 of stride 4 as
 //! well, with 36 instead of 121. Parts that have a tap less than others have nothing at ∞, and no product there.
 //!
-//! Few tiles are transformed by all threads together, who then share the filters; many are cut into blocks that one
-//! thread each takes all the way, out of its L2.
+//! Many tiles are cut into blocks that one thread each takes all the way; of few, threads share the filters.
 
 mod block;
+mod cut;
 mod filters;
 mod input;
 mod layout;
@@ -27,15 +27,16 @@ mod pieces;
 mod transform;
 
 use std::cell::Cell;
+use std::ops::Range;
 
 use crate::Cpu;
 use crate::aligned::AlignedBuf;
-use crate::caches::Caches;
 use crate::conv2d::{Activation, Conv2d};
 use crate::gemm::Shape;
 use crate::geometry::{Geometry, Window};
-use crate::view::{Maps, MapsMut, PlaneMut, Weights};
+use crate::view::{Maps, MapsMut, PlaneMut, PlanesMut, Weights};
 use block::{Block, Cells, Input, Output, Whole, Work};
+use cut::{Cut, Sharing};
 use filters::Filters;
 use output::Finish;
 pub use parts::multiplications;
@@ -271,97 +272,67 @@ fn run(cpu: &Cpu, conv: &Conv2d, finish: Finish<'_>, input: Maps<'_>, out: MapsM
     let m = packed.tile.m();
     let grid = [tiles.height() / m, tiles.width() / m];
     let work = Work { finish, conv, cells, window, origin: [tiles.y0, tiles.x0], columns: grid[1] };
-    let cut = Cut::new(cpu, conv, packed.tile, out.batch(), grid);
+    let cut = Cut::new(cpu, packed, out.batch(), grid);
     let blocks = cut.blocks(out.batch(), grid[0]);
-    // What each task writes: the rows of a block of tiles in some channels.
-    let shares = if cut.together { share_filters(cpu, &packed.filters) } else { vec![(0, packed.filters.panels())] };
-    let mut planes = deal(out, &work, &blocks, &shares);
-    if !cut.together {
-        let tasks: Vec<_> = blocks.iter().zip(planes.drain(..)).collect();
+    if cut.sharing == Sharing::Tiles {
+        let tasks: Vec<_> = blocks.iter().zip(deal_rows(out, &work, &blocks)).collect();
         cpu.threads.for_each(tasks, |(block, planes)| cpu.level.dispatch(Whole { work: &work, block, planes }));
         return;
     }
-    let mut v = V.take();
+    let shares = share_filters(cpu, &packed.filters);
+    let mut rest = out.planes();
     for block in &blocks {
+        let (planes, behind) = rest.split_at(block.images.len() * conv.out_channels);
+        rest = behind;
+        let dealt = deal_filters(planes, block.images.len(), &packed.filters, &shares);
         let layout = block.layout(&work, Shape::at(cpu.level));
-        let mut buffer = AlignedBuf::reused(v, layout.len());
-        cpu.threads.for_each(layout.tasks(&mut buffer, cpu.threads.count()), |task| {
+        let mut v = AlignedBuf::reused(V.take(), layout.len());
+        cpu.threads.for_each(layout.tasks(&mut v, cpu.threads.count()), |task| {
             cpu.level.dispatch(Input { work: &work, block, layout: &layout, task });
         });
-        let tasks: Vec<_> = shares.iter().copied().zip(planes.drain(..shares.len())).collect();
-        cpu.threads.for_each(tasks, |((from, to), planes)| {
-            cpu.level.dispatch(Output { work: &work, block, layout: &layout, panels: from..to, v: &buffer, planes });
+        cpu.threads.for_each(dealt, |(panels, planes)| {
+            let planes = planes.into_iter().flatten().collect();
+            cpu.level.dispatch(Output { work: &work, block, layout: &layout, panels, v: &v, planes });
         });
-        v = Some(buffer);
+        V.set(Some(v));
     }
-    V.set(v);
 }
 
-/// How tiles are cut into blocks.
-struct Cut {
-    /// Whether the threads share each block.
-    together: bool,
-    /// Images of a block; several only where a block has all tile rows.
+/// The panels of filters, dealt to threads.
+fn share_filters(cpu: &Cpu, u: &Filters) -> Vec<Range<usize>> {
+    let shares = cpu.threads.count().min(u.panels());
+    (0..shares).map(|i| u.panels() * i / shares..u.panels() * (i + 1) / shares).collect()
+}
+
+/// Deals `planes`, those of `images`, to shares of the filters: to each its panels' channels of every image.
+fn deal_filters<'a>(
+    mut planes: PlanesMut<'a>,
     images: usize,
-    /// Tile rows of a block.
-    rows: usize,
-}
-
-impl Cut {
-    fn new(cpu: &Cpu, conv: &Conv2d, tile: Tile, batch: usize, [rows, columns]: [usize; 2]) -> Self {
-        let caches = Caches::get();
-        let a_tile = tile_bytes(conv, tile);
-        let together = 2 * caches.share / a_tile;
-        let picture = rows * columns;
-        // U is read once a block.
-        let u = a_tile * conv.out_channels;
-        let enough = 2 * cpu.threads.count() * Shape::at(cpu.level).nr();
-        if picture * batch <= together && (u > caches.l2 / 2 || picture * batch < enough) {
-            return Self { together: true, images: batch, rows };
+    u: &Filters,
+    shares: &[Range<usize>],
+) -> Vec<(Range<usize>, Vec<PlanesMut<'a>>)> {
+    let mut dealt: Vec<_> = shares.iter().map(|panels| (panels.clone(), Vec::with_capacity(images))).collect();
+    for _ in 0..images {
+        for (panels, dealt) in &mut dealt {
+            let channels = u.range(panels.end - 1).end - u.range(panels.start).start;
+            let (some, behind) = planes.split_at(channels);
+            dealt.push(some);
+            planes = behind;
         }
-        let alone = (caches.l2 / 2 / a_tile).max(if u > caches.l2 / 4 { 96 } else { 32 });
-        if u > caches.share && picture * 2 <= together {
-            return Self { together: true, images: together / picture, rows };
-        }
-        let most = (alone / columns).clamp(1, rows);
-        // Least waste: threads that wait for the last block.
-        let waste = |r: usize| (batch * rows.div_ceil(r)).div_ceil(cpu.threads.count()) * r;
-        let rows = (1..=most).rev().min_by_key(|&r| waste(r)).unwrap_or(1);
-        Self { together: false, images: 1, rows }
     }
-
-    fn blocks(&self, batch: usize, rows: usize) -> Vec<Block> {
-        (0..batch)
-            .step_by(self.images)
-            .flat_map(|n| (0..rows).step_by(self.rows).map(move |y| (n, y)))
-            .map(|(n, y)| Block { images: n..(n + self.images).min(batch), rows: y..(y + self.rows).min(rows) })
-            .collect()
-    }
+    dealt
 }
 
-/// The panels of filters, dealt to tasks.
-fn share_filters(cpu: &Cpu, u: &Filters) -> Vec<(usize, usize)> {
-    let threads = cpu.threads.count();
-    let tasks = threads.min(u.panels());
-    (0..tasks).map(|i| (u.panels() * i / tasks, u.panels() * (i + 1) / tasks)).collect()
-}
-
-/// Cuts the planes of `out` and deals them: to each block, to each share of its channels, in that order; within one,
-/// image by image, channel by channel.
-fn deal<'a>(out: MapsMut<'a>, work: &Work<'_>, blocks: &[Block], shares: &[(usize, usize)]) -> Vec<Vec<PlaneMut<'a>>> {
-    let packed = work.finish.packed;
-    let (u, m) = (&packed.filters, packed.tile.m());
-    let mut share_of = vec![0; packed.conv.out_channels];
-    for (i, &(from, to)) in shares.iter().enumerate() {
-        share_of[u.range(from).start..u.range(to - 1).end].fill(i);
-    }
-    let mut dealt: Vec<Vec<PlaneMut<'a>>> = (0..blocks.len() * shares.len()).map(|_| Vec::new()).collect();
-    for mut plane in out.into_planes() {
-        let (image, share) = (plane.image, share_of[plane.channel]);
-        for (b, block) in blocks.iter().enumerate().filter(|(_, b)| b.images.contains(&image)) {
+/// Cuts the planes of `out` between tile rows and deals them to blocks: to each its rows, channel by channel.
+fn deal_rows<'a>(out: MapsMut<'a>, work: &Work<'_>, blocks: &[Block]) -> Vec<Vec<PlaneMut<'a>>> {
+    let m = work.finish.packed.tile.m();
+    let mut dealt: Vec<_> = blocks.iter().map(|_| Vec::with_capacity(out.channels())).collect();
+    for mut plane in out.planes() {
+        let image = plane.image;
+        for (block, dealt) in blocks.iter().zip(&mut dealt).filter(|(block, _)| block.images.contains(&image)) {
             let end = ((work.origin[0] + block.rows.end * m) / work.part()).min(plane.window.y1);
             let (part, rest) = plane.split_at(end);
-            dealt[b * shares.len() + share].push(part);
+            dealt.push(part);
             plane = rest;
         }
     }

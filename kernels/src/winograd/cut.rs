@@ -1,0 +1,92 @@
+//! How the tiles of maps are cut into blocks, and what of them each thread does.
+//!
+//! ```text
+//! tiles     ┌────┬────┐   filters   half of V ─┐   ┌─ some filters
+//!           │ V  │ V  │             the other ─┴─V─┴─ the others
+//!           └────┴────┘
+//! ```
+//! Each block reads all of U, so few tiles make a slow block; V of many leaves the caches. Threads that share nothing but what
+//! they read are the fastest: a line that two cores have read costs the one that writes it next six times as much as any
+//! other, and far more where the cores have no cache in common. So tiles are dealt where there are enough, else filters.
+
+use super::block::Block;
+use super::{PackedWinograd, tile_bytes};
+use crate::Cpu;
+use crate::caches::Caches;
+
+/// What threads share out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// Blocks: each is one thread's from its inputs to its outputs.
+    Tiles,
+    /// The inputs of a block, then its filters.
+    Filters,
+}
+
+/// How tiles are cut into blocks.
+#[derive(Debug)]
+pub(super) struct Cut {
+    pub(super) sharing: Sharing,
+    /// Images of a block; several only where a block has all tile rows.
+    images: usize,
+    /// Tile rows of a block.
+    rows: usize,
+}
+
+/// Sharing filters costs so much more than sharing tiles, all else being equal.
+const APART: f64 = 1.08;
+
+impl Cut {
+    /// For `batch` images of `[rows, columns]` tiles.
+    pub(super) fn new(cpu: &Cpu, packed: &PackedWinograd, batch: usize, [rows, columns]: [usize; 2]) -> Self {
+        let (caches, threads) = (Caches::get(), cpu.threads.count());
+        let (a_tile, panels) = (tile_bytes(&packed.conv, packed.tile), packed.filters.panels());
+        let l2 = caches.l2 as f64;
+        let u = (a_tile * packed.conv.out_channels) as f64;
+        let fits = |tiles: usize| tiles * a_tile <= 2 * caches.share;
+        // Time of a tile row in a block of `tiles`: U is read once a block, and V leaves the caches.
+        let row = |tiles: usize| 1.0 + u / (l2 * tiles as f64) + (tiles * a_tile) as f64 / (64.0 * l2);
+        // Least time; of equals, the largest block.
+        let (mut best, mut least) = (Self { sharing: Sharing::Tiles, images: 1, rows: 1 }, f64::INFINITY);
+        let mut offer = |cut: Self, time: f64| {
+            if time <= least {
+                (best, least) = (cut, time);
+            }
+        };
+        for r in (1..rows).filter(|&r| r == 1 || fits(r * columns)) {
+            let last = (rows - 1) % r + 1;
+            let time = busiest(threads, batch * rows.div_ceil(r), r, last) as f64 * row(r * columns);
+            offer(Self { sharing: Sharing::Tiles, images: 1, rows: r }, time);
+        }
+        for images in (1..=batch).filter(|images| fits(images * rows * columns)) {
+            let time = row(images * rows * columns);
+            let last = ((batch - 1) % images + 1) * rows;
+            let alone = busiest(threads, batch.div_ceil(images), images * rows, last) as f64 * time;
+            offer(Self { sharing: Sharing::Tiles, images, rows }, alone);
+            if threads > 1 {
+                let share = panels.div_ceil(threads) as f64 / panels as f64;
+                offer(Self { sharing: Sharing::Filters, images, rows }, (batch * rows) as f64 * share * time * APART);
+            }
+        }
+        best
+    }
+
+    /// The blocks, in order of images, then rows.
+    pub(super) fn blocks(&self, batch: usize, rows: usize) -> Vec<Block> {
+        (0..batch)
+            .step_by(self.images)
+            .flat_map(|n| (0..rows).step_by(self.rows).map(move |y| (n, y)))
+            .map(|(n, y)| Block { images: n..(n + self.images).min(batch), rows: y..(y + self.rows).min(rows) })
+            .collect()
+    }
+}
+
+/// Tile rows of the thread that has most, of `blocks` of `rows` each, of which the last has only `last`.
+fn busiest(threads: usize, blocks: usize, rows: usize, last: usize) -> usize {
+    let whole = blocks - 1;
+    match whole % threads {
+        // One more than the others have, but a short one.
+        0 => whole / threads * rows + last,
+        _ => blocks.div_ceil(threads) * rows,
+    }
+}
