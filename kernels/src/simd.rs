@@ -224,6 +224,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn prefetch_ptr(self, p: *const f32);
     /// The same, no nearer than the second cache: for what is needed later than all that the first holds.
     fn prefetch_far(self, p: *const f32);
+    /// The same as [`prefetch_ptr`](Self::prefetch_ptr), to be the line's only holder: for what other threads have read or
+    /// written and one will write.
+    fn prefetch_own(self, p: *const f32);
 
     /// a + b
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;

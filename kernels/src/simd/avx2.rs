@@ -30,6 +30,17 @@ macro_rules! registers {
     }};
 }
 
+/// Asks for the cache line at `p`, any address, to be its only holder.
+#[inline(always)]
+pub(super) fn prefetch_own(p: *const f32) {
+    if cfg!(miri) {
+        return;
+    }
+    // SAFETY: a prefetch changes nothing that the program could see and never faults, whatever the address; processors that
+    // cannot do it let it pass.
+    unsafe { std::arch::asm!("prefetchw [{}]", in(reg) p, options(nostack, preserves_flags)) }
+}
+
 impl Avx2 {
     /// All ones in the first `n` lanes.
     #[inline(always)]
@@ -163,6 +174,11 @@ impl Simd for Avx2 {
     fn prefetch_far(self, p: *const f32) {
         // SAFETY: a prefetch reads nothing that the program could see and never faults, whatever the address.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
+    }
+
+    #[inline(always)]
+    fn prefetch_own(self, p: *const f32) {
+        prefetch_own(p);
     }
 
     #[inline(always)]

@@ -2,6 +2,7 @@
 
 use std::arch::x86_64::*;
 
+use super::avx2::prefetch_own;
 use super::{Simd, SimdOp, lanes_within};
 
 /// Proof that this machine has AVX-512 F, BW, VL and DQ (and AVX2, FMA, F16C): only detection makes one.
@@ -158,6 +159,11 @@ impl Simd for Avx512 {
     fn prefetch_far(self, p: *const f32) {
         // SAFETY: a prefetch reads nothing that the program could see and never faults, whatever the address.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
+    }
+
+    #[inline(always)]
+    fn prefetch_own(self, p: *const f32) {
+        prefetch_own(p);
     }
 
     #[inline(always)]

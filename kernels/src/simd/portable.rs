@@ -123,6 +123,9 @@ impl Simd for Portable {
     fn prefetch_far(self, _: *const f32) {}
 
     #[inline(always)]
+    fn prefetch_own(self, _: *const f32) {}
+
+    #[inline(always)]
     fn add(self, a: f32x8, b: f32x8) -> f32x8 {
         a + b
     }

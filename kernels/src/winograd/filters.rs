@@ -82,6 +82,11 @@ impl Filters {
         &self.products
     }
 
+    /// The first product of a place from number `i` on, or of all.
+    pub(super) fn first_product(&self, i: usize) -> usize {
+        (i..self.products.len()).find(|&i| self.products[i][1] == 0).unwrap_or(0)
+    }
+
     /// The level that can run them.
     pub(super) fn level(&self) -> Level {
         self.level

@@ -78,6 +78,10 @@ pub(super) fn finish<S: Simd, const A: usize, const N: usize>(
     let u = &work.packed.filters;
     let nr = const { Shape::of::<S>().nr() };
     let steps = layout.steps();
+    // Threads that share V go through its places in turn, each from another on, and take a line from the one that had it
+    // before: as long as it has one holder, it is written again at no cost.
+    let shared = panels.len() < u.panels();
+    let first = u.first_product(u.products().len() * panels.start / u.panels());
     let (chunks, groups) = cut(layout, panels.len(), A * A * nr);
     let ranks = layout.ranks();
     let widest = (0..layout.panels()).map(|t| layout.range(t).len()).max().unwrap_or(0);
@@ -100,10 +104,11 @@ pub(super) fn finish<S: Simd, const A: usize, const N: usize>(
             let place = |p: usize| (p - group.start) * nr * tiles.len();
             // Parts of a panel of tiles that are asked for with each panel of filters.
             let asked = widest.div_ceil(group.len());
-            for (i, &[xi, step]) in u.products().iter().enumerate() {
+            for i in 0..u.products().len() {
+                let product = |i: usize| u.products()[(first + i) % u.products().len()];
+                let ([xi, step], [after, later]) = (product(i), product(i + 1));
                 let (k, kind) = (steps.range(step), kind(A, xi / A, xi % A));
                 // The filters and tiles of the next product are on their way meanwhile.
-                let [after, later] = u.products()[(i + 1) % u.products().len()];
                 let [now, soon] = [step, later].map(|s| &places[s * layout.panels()..][parts.clone()]);
                 for (n, p) in group.clone().enumerate() {
                     let width = u.width(p);
@@ -120,10 +125,9 @@ pub(super) fn finish<S: Simd, const A: usize, const N: usize>(
                         }
                         let a = &Straight { data: &v[at.start + xi * at.stride..], step: rows };
                         let soon = &v[soon.start + after * soon.stride..];
-                        let ahead = [
-                            Ahead::stream(next, i * k.len() * each, each),
-                            Ahead::stream(soon, n * k.len() * asked, asked),
-                        ];
+                        let soon = Ahead::stream(soon, n * k.len() * asked, asked);
+                        let ahead =
+                            [Ahead::stream(next, i * k.len() * each, each), if shared { soon.own() } else { soon }];
                         let c = xi * stride + place(p) + (at.range.start - tiles.start) * width;
                         let c = &mut products[c..][..rows * width];
                         let b = &Straight { data: filters, step: width };
