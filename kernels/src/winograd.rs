@@ -279,7 +279,7 @@ fn run(cpu: &Cpu, conv: &Conv2d, finish: Finish<'_>, input: Maps<'_>, out: MapsM
         cpu.threads.for_each(tasks, |(block, planes)| cpu.level.dispatch(Whole { work: &work, block, planes }));
         return;
     }
-    let shares = share_filters(cpu, &packed.filters);
+    let shares = packed.filters.shares(cpu.threads.count());
     let mut rest = out.planes();
     for block in &blocks {
         let (planes, behind) = rest.split_at(block.images.len() * conv.out_channels);
@@ -298,12 +298,6 @@ fn run(cpu: &Cpu, conv: &Conv2d, finish: Finish<'_>, input: Maps<'_>, out: MapsM
     }
 }
 
-/// The panels of filters, dealt to threads.
-fn share_filters(cpu: &Cpu, u: &Filters) -> Vec<Range<usize>> {
-    let shares = cpu.threads.count().min(u.panels());
-    (0..shares).map(|i| u.panels() * i / shares..u.panels() * (i + 1) / shares).collect()
-}
-
 /// Deals `planes`, those of `images`, to shares of the filters: to each its panels' channels of every image.
 fn deal_filters<'a>(
     mut planes: PlanesMut<'a>,
@@ -314,8 +308,7 @@ fn deal_filters<'a>(
     let mut dealt: Vec<_> = shares.iter().map(|panels| (panels.clone(), Vec::with_capacity(images))).collect();
     for _ in 0..images {
         for (panels, dealt) in &mut dealt {
-            let channels = u.range(panels.end - 1).end - u.range(panels.start).start;
-            let (some, behind) = planes.split_at(channels);
+            let (some, behind) = planes.split_at(u.channels(panels).len());
             dealt.push(some);
             planes = behind;
         }

@@ -27,8 +27,6 @@ pub(crate) struct Ahead {
     /// Floats from tile to tile, where a kernel makes several, and from the first to the last that is asked for so.
     pub(super) tile: usize,
     pub(super) most: usize,
-    /// Whether lines are asked for to be their only holder.
-    pub(super) own: bool,
 }
 
 impl Ahead {
@@ -58,14 +56,7 @@ impl Ahead {
             pace: step,
             tile: 0,
             most: 0,
-            own: false,
         }
-    }
-
-    /// The same, to be the only holder of the lines: for what other threads read before and after, and will write.
-    #[inline(always)]
-    pub(crate) fn own(self) -> Self {
-        Self { own: true, ..self }
     }
 
     /// The same, and `tile` floats further with each tile of a kernel.
@@ -104,7 +95,6 @@ impl Ahead {
             pace: 0,
             tile: 0,
             most: 0,
-            own: false,
         }
     }
 
@@ -125,32 +115,14 @@ impl Ahead {
 
     /// Nothing.
     pub(crate) const fn nothing() -> Self {
-        Self {
-            from: std::ptr::null(),
-            along: 0,
-            row: 0,
-            rest: 0,
-            jump: 0,
-            left: 0,
-            each: 0,
-            pace: 0,
-            tile: 0,
-            most: 0,
-            own: false,
-        }
-    }
-
-    /// Asks for the line at `p`.
-    #[inline(always)]
-    pub(super) fn line<S: Simd>(&self, simd: S, p: *const f32) {
-        if self.own { simd.prefetch_own(p) } else { simd.prefetch_far(p) }
+        Self { from: std::ptr::null(), along: 0, row: 0, rest: 0, jump: 0, left: 0, each: 0, pace: 0, tile: 0, most: 0 }
     }
 
     /// Asks for those of a chunk.
     #[inline(always)]
     pub(super) fn ask<S: Simd>(&mut self, simd: S) {
         for _ in 0..self.each.min(self.left) {
-            self.line(simd, self.from);
+            simd.prefetch_far(self.from);
             self.left -= 1;
             self.rest -= 1;
             let end = self.rest == 0;

@@ -246,7 +246,7 @@ unsafe fn body<S: Simd, const MR: usize, const NV: usize, const CHUNKS: bool, co
                 row = if k + 1 < MR { row.wrapping_add(tile.stride) } else { row };
             }
             for (ahead, skip) in tile.ahead.iter().zip(skip) {
-                ahead.line(simd, ahead.from.wrapping_add(skip + k * ahead.pace));
+                simd.prefetch_far(ahead.from.wrapping_add(skip + k * ahead.pace));
             }
             step!(k);
         }

@@ -34,18 +34,20 @@ pub(super) struct Cut {
 }
 
 /// Sharing filters costs so much more than sharing tiles, all else being equal.
-const APART: f64 = 1.08;
+const APART: f64 = 1.05;
 
 impl Cut {
     /// For `batch` images of `[rows, columns]` tiles.
     pub(super) fn new(cpu: &Cpu, packed: &PackedWinograd, batch: usize, [rows, columns]: [usize; 2]) -> Self {
         let (caches, threads) = (Caches::get(), cpu.threads.count());
-        let (a_tile, panels) = (tile_bytes(&packed.conv, packed.tile), packed.filters.panels());
+        let (a_tile, filters) = (tile_bytes(&packed.conv, packed.tile), packed.conv.out_channels);
+        let most = packed.filters.shares(threads).iter().map(|panels| packed.filters.channels(panels).len()).max();
+        let share = most.unwrap_or(filters) as f64 / filters.max(1) as f64;
         let l2 = caches.l2 as f64;
-        let u = (a_tile * packed.conv.out_channels) as f64;
+        let u = (a_tile * filters) as f64;
         let fits = |tiles: usize| tiles * a_tile <= 2 * caches.share;
         // Time of a tile row in a block of `tiles`: U is read once a block, and V leaves the caches.
-        let row = |tiles: usize| 1.0 + u / (l2 * tiles as f64) + (tiles * a_tile) as f64 / (64.0 * l2);
+        let row = |tiles: usize| 1.0 + 1.5 * u / (l2 * tiles as f64) + (tiles * a_tile) as f64 / (64.0 * l2);
         // Least time; of equals, the largest block.
         let (mut best, mut least) = (Self { sharing: Sharing::Tiles, images: 1, rows: 1 }, f64::INFINITY);
         let mut offer = |cut: Self, time: f64| {
@@ -64,7 +66,6 @@ impl Cut {
             let alone = busiest(threads, batch.div_ceil(images), images * rows, last) as f64 * time;
             offer(Self { sharing: Sharing::Tiles, images, rows }, alone);
             if threads > 1 {
-                let share = panels.div_ceil(threads) as f64 / panels as f64;
                 offer(Self { sharing: Sharing::Filters, images, rows }, (batch * rows) as f64 * share * time * APART);
             }
         }
@@ -88,5 +89,58 @@ fn busiest(threads: usize, blocks: usize, rows: usize, last: usize) -> usize {
         // One more than the others have, but a short one.
         0 => whole / threads * rows + last,
         _ => blocks.div_ceil(threads) * rows,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conv2d::Conv2d;
+    use crate::view::{Dtype, Weights};
+    use crate::winograd::{Tile, pack};
+    use crate::{Geometry, Level, Threads};
+
+    #[test]
+    fn every_tile_row_of_every_image_is_in_one_block() {
+        let conv = Conv2d { in_channels: 40, out_channels: 70, groups: 1, geometry: Geometry::square(3, 1, 1) };
+        let weights = vec![0; 4 * conv.weights()];
+        for tile in Tile::ALL {
+            for threads in [1, 2, 3] {
+                let cpu = Cpu { level: Level::best(), threads: Threads::new(threads) };
+                let packed = pack(&cpu, &conv, Weights::new(&weights, Dtype::F32), None, tile);
+                for (batch, grid) in
+                    [(1, [1, 1]), (1, [4, 4]), (8, [2, 2]), (3, [19, 19]), (2, [600, 500]), (9, [1, 7])]
+                {
+                    let cut = Cut::new(&cpu, &packed, batch, grid);
+                    assert!(threads > 1 || cut.sharing == Sharing::Tiles);
+                    let mut seen = vec![0; batch * grid[0]];
+                    for block in cut.blocks(batch, grid[0]) {
+                        let whole = block.rows == (0..grid[0]);
+                        assert!(
+                            whole || block.images.len() == 1 && cut.sharing == Sharing::Tiles,
+                            "{cut:?}: {block:?}"
+                        );
+                        for n in block.images {
+                            block.rows.clone().for_each(|y| seen[n * grid[0] + y] += 1);
+                        }
+                    }
+                    assert!(seen.iter().all(|&times| times == 1), "{cut:?} of {batch} × {grid:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_busiest_thread_has_what_it_cannot_hand_on() {
+        for ([threads, blocks, rows, last], most) in [
+            ([1, 3, 4, 2], 10),
+            ([2, 2, 5, 5], 5),
+            ([2, 5, 2, 2], 6),
+            ([2, 7, 3, 1], 10),
+            ([2, 4, 3, 1], 6),
+            ([3, 2, 2, 1], 2),
+        ] {
+            assert_eq!(busiest(threads, blocks, rows, last), most, "{blocks} blocks of {rows} for {threads}");
+        }
     }
 }

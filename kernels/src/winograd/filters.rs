@@ -112,6 +112,17 @@ impl Filters {
         p * self.shape.nr()..((p + 1) * self.shape.nr()).min(self.count)
     }
 
+    /// The panels, dealt to at most `threads`.
+    pub(super) fn shares(&self, threads: usize) -> Vec<Range<usize>> {
+        let shares = threads.min(self.panels());
+        (0..shares).map(|i| self.panels() * i / shares..self.panels() * (i + 1) / shares).collect()
+    }
+
+    /// The filters of some panels.
+    pub(super) fn channels(&self, panels: &Range<usize>) -> Range<usize> {
+        self.range(panels.start).start..self.range(panels.end - 1).end
+    }
+
     /// Filters of panel `p`, rounded up to whole vectors.
     #[inline(always)]
     pub(super) fn width(&self, p: usize) -> usize {

@@ -125,9 +125,15 @@ pub(super) fn finish<S: Simd, const A: usize, const N: usize>(
                         }
                         let a = &Straight { data: &v[at.start + xi * at.stride..], step: rows };
                         let soon = &v[soon.start + after * soon.stride..];
-                        let soon = Ahead::stream(soon, n * k.len() * asked, asked);
-                        let ahead =
-                            [Ahead::stream(next, i * k.len() * each, each), if shared { soon.own() } else { soon }];
+                        let mut ahead = [Ahead::stream(next, i * k.len() * each, each), Ahead::nothing()];
+                        let from = n * k.len() * asked;
+                        if shared {
+                            for line in (from..from + k.len() * asked).step_by(LINE) {
+                                simd.prefetch_own(soon.as_ptr().wrapping_add(line));
+                            }
+                        } else {
+                            ahead[1] = Ahead::stream(soon, from, asked);
+                        }
                         let c = xi * stride + place(p) + (at.range.start - tiles.start) * width;
                         let c = &mut products[c..][..rows * width];
                         let b = &Straight { data: filters, step: width };
