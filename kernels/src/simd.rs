@@ -111,6 +111,9 @@ impl Level {
     }
 }
 
+/// Cycles from one vector multiply-add of a sum to the next.
+pub(crate) const FMA_LATENCY: usize = 4;
+
 /// [`Level::fma_rate`] by the lanes of a vector.
 pub(crate) fn fma_rate(lanes: usize) -> usize {
     #[cfg(target_arch = "x86_64")]

@@ -6,6 +6,9 @@ use crate::simd::Simd;
 /// Steps of the sums between copies and what is asked for of C.
 pub(super) const CHUNK: usize = 16;
 
+/// How far ahead of its use A is asked for, in floats, where it comes from beyond L2: a page.
+pub(super) const FAR: usize = 1024;
+
 /// Lines that will be read later: asked for a few at a time while sums are made, each once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ahead {
@@ -45,18 +48,8 @@ impl Ahead {
         let each = if step >= LINE { CHUNK } else { chunk.div_ceil(LINE) };
         let along = chunk.checked_div(each).unwrap_or(0);
         let from = floats.as_ptr().wrapping_add(distance);
-        Self {
-            from,
-            along,
-            row: usize::MAX,
-            rest: usize::MAX,
-            jump: 0,
-            left: usize::MAX,
-            each,
-            pace: step,
-            tile: 0,
-            most: 0,
-        }
+        let left = usize::MAX;
+        Self { from, along, row: left, rest: left, left, each, pace: step, ..Self::nothing() }
     }
 
     /// The same, and `tile` floats further with each tile of a kernel.
@@ -84,18 +77,8 @@ impl Ahead {
     pub(crate) fn rows(floats: &[f32], [rows, len]: [usize; 2], step: usize, each: usize) -> Self {
         let row = Self::lines(len);
         let jump = step.wrapping_sub(row.saturating_sub(1) * LINE);
-        Self {
-            from: floats.as_ptr(),
-            along: LINE,
-            row,
-            rest: row,
-            jump,
-            left: rows * row,
-            each,
-            pace: 0,
-            tile: 0,
-            most: 0,
-        }
+        let left = rows * row;
+        Self { from: floats.as_ptr(), along: LINE, row, rest: row, jump, left, each, ..Self::nothing() }
     }
 
     /// As many with each chunk as `rows` rows of `len` floats take to be spread over `k` steps.
@@ -108,9 +91,9 @@ impl Ahead {
         if len == 0 { 0 } else { (len - 1) / LINE + 2 }
     }
 
-    /// The panels that follow `a`, of `rows` rows, some steps further on: where there is much of A, it lies beyond L2.
+    /// The panels that follow `a`, of `rows` rows, [`FAR`] further on.
     pub(crate) fn panels(a: &[f32], rows: usize) -> Self {
-        Self::stream(a, 1024, rows)
+        Self::stream(a, FAR, rows)
     }
 
     /// Nothing.

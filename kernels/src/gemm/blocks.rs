@@ -23,7 +23,7 @@ use super::{Epilogue, Product, Steps, Task, share, sizes, tasks};
 use crate::Cpu;
 use crate::aligned::{AlignedBuf, LINE};
 use crate::caches::Caches;
-use crate::simd::{Simd, SimdOp, fma_rate};
+use crate::simd::{FMA_LATENCY, Simd, SimdOp, fma_rate};
 
 /// Computes all `products`, which have the same size; the rows of the first come first in `out`.
 pub(crate) fn run<A: Panels, B: Columns>(
@@ -59,15 +59,13 @@ impl Grid {
     /// come from beyond L2. So columns are parted first, rows where there are few columns.
     fn best(products: usize, panels: usize, [mr, k, n]: [usize; 3], shape: Shape, threads: usize) -> Self {
         const PACKING: usize = 8;
-        /// Cycles from one multiply-add of a sum to the next.
-        const LATENCY: usize = 4;
         let reading = if panels * mr * k * size_of::<f32>() > Caches::get().l2 / 2 { 2 } else { 0 };
         let vectors = n.div_ceil(shape.lanes);
         if threads == 1 || vectors == 0 {
             return Grid { rows: 1, columns: 1, unit: shape.nr() };
         }
         // Of a tile with a lone vector, if it had `mr` rows for each multiply-add that is under way.
-        let lone = mr.max(LATENCY * fma_rate(shape.lanes));
+        let lone = mr.max(FMA_LATENCY * fma_rate(shape.lanes));
         let cost = |grid: Grid| {
             let rounds = (products * grid.rows * grid.columns).div_ceil(threads);
             let wide = n.div_ceil(grid.unit).div_ceil(grid.columns) * (grid.unit / shape.lanes);

@@ -15,7 +15,7 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use super::ahead::Ahead;
+use super::ahead::{Ahead, FAR};
 use super::micro::{Carry, MAX_MR, MAX_NR, Shape, WIDE};
 use super::pack::{Columns, Left, Panels, Straight, WAYS};
 use super::tiles::{Operands, Place, Spill, multiply};
@@ -26,9 +26,6 @@ use crate::simd::Simd;
 
 /// Rows whose addresses collide are packed where they are no more than this.
 const FEW: usize = 64;
-
-/// How far ahead of its use A is asked for, in floats, where it comes from beyond L2: a page.
-const FAR: usize = 1024;
 
 thread_local! {
     /// The packed B panel of this thread, kept from task to task.

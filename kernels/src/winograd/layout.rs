@@ -14,7 +14,7 @@ use super::PackedWinograd;
 use super::input::{Slices, Strided};
 use super::transform;
 use crate::gemm::{Shape, Steps};
-use crate::simd::fma_rate;
+use crate::simd::{FMA_LATENCY, fma_rate};
 
 /// Floats between the ends and beginnings of two ξ: a cache line, and room for a vector that is stored past the end.
 pub(super) const GAP: usize = 16;
@@ -213,8 +213,6 @@ impl Layout {
 fn kept(packed: &PackedWinograd, lines: &[Wanted], tiles: &Range<usize>, shape: Shape) -> Option<[u16; KINDS]> {
     /// Of how many products one must be left out.
     const PAYS: usize = 32;
-    /// Cycles from one multiply-add of a sum to the next.
-    const LATENCY: usize = 4;
     let (alpha, m) = (packed.alpha(), packed.tile.m());
     let (mut kept, mut lacks) = ([0; KINDS], 0);
     let first = lines.partition_point(|line| line.tiles.end <= tiles.start);
@@ -240,7 +238,7 @@ fn kept(packed: &PackedWinograd, lines: &[Wanted], tiles: &Range<usize>, shape: 
     let infinity = usize::from(transform::has_infinity(alpha));
     let places = [1, alpha - 1 - infinity, infinity];
     // Fewer tiles take as long as those that keep the multiply-adds busy.
-    let busy = (LATENCY * fma_rate(shape.lanes)).div_ceil(shape.vectors).min(tiles.len());
+    let busy = (FMA_LATENCY * fma_rate(shape.lanes)).div_ceil(shape.vectors).min(tiles.len());
     let time = |mask: u16| if mask == 0 { 0 } else { busy.max(mask.count_ones() as usize) };
     let made: usize = (0..KINDS).map(|i| places[i / 3] * places[i % 3] * time(kept[i])).sum();
     let all = alpha * alpha * tiles.len();
