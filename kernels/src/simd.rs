@@ -227,8 +227,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn prefetch_ptr(self, p: *const f32);
     /// The same, no nearer than the second cache: for what is needed later than all that the first holds.
     fn prefetch_far(self, p: *const f32);
-    /// The same as [`prefetch_ptr`](Self::prefetch_ptr), to be the line's only holder: for what other threads have read or
-    /// written and one will write.
+    /// Asks for the cache line at `p`, which may be any address, so that this core alone holds it: whichever writes it next,
+    /// this one or one that takes it so in its turn, need not first have others give it up. A hint without effect.
     fn prefetch_own(self, p: *const f32);
 
     /// a + b

@@ -71,7 +71,10 @@ impl Case {
         let relu = run(&cpu, &packed, self, &bias, true, input, full);
         assert_bits(&what, &relu, &y.iter().map(|x| x.max(0.0)).collect::<Vec<_>>());
 
-        assert_bits(&what, &run(&Cpu::single(level), &packed, self, &bias, false, input, full), &y);
+        for threads in [1, 3] {
+            let cpu = Cpu { level, threads: Threads::new(threads) };
+            assert_bits(&what, &run(&cpu, &packed, self, &bias, false, input, full), &y);
+        }
         let last = run(&cpu, &packed, self, &bias, false, input.image_range(batch - 1, batch), full);
         assert_bits(&what, &last, &y[y.len() - conv.out_channels * full.area()..]);
 
@@ -115,7 +118,14 @@ proptest! {
 /// Many tiles of few channels, cut into blocks; many channels of few tiles, shared by the threads; several kc blocks.
 #[test]
 fn blocks_and_shares() {
-    let sizes = [(16, 33, 1, [131, 97]), (300, 70, 1, [7, 9]), (140, 20, 9, [14, 14])];
+    // The last two have threads share the filters, of all images and of two or three at a time.
+    let sizes = [
+        (16, 33, 1, [131, 97]),
+        (300, 70, 1, [7, 9]),
+        (140, 20, 9, [14, 14]),
+        (40, 96, 3, [4, 4]),
+        (8, 192, 5, [4, 240]),
+    ];
     for ((ins, outs, batch, size), kernel) in sizes
         .into_iter()
         .flat_map(|size| [KINDS[0], KINDS[1], KINDS[2], KINDS[6], KINDS[8]].map(|kernel| (size, kernel)))

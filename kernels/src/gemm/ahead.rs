@@ -48,8 +48,8 @@ impl Ahead {
         let each = if step >= LINE { CHUNK } else { chunk.div_ceil(LINE) };
         let along = chunk.checked_div(each).unwrap_or(0);
         let from = floats.as_ptr().wrapping_add(distance);
-        let left = usize::MAX;
-        Self { from, along, row: left, rest: left, left, each, pace: step, ..Self::nothing() }
+        let endless = usize::MAX;
+        Self { from, along, row: endless, rest: endless, left: endless, each, pace: step, ..Self::nothing() }
     }
 
     /// The same, and `tile` floats further with each tile of a kernel.

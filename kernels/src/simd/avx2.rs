@@ -30,14 +30,14 @@ macro_rules! registers {
     }};
 }
 
-/// Asks for the cache line at `p`, any address, to be its only holder.
+/// [`Simd::prefetch_own`], also at AVX-512.
 #[inline(always)]
 pub(super) fn prefetch_own(p: *const f32) {
     if cfg!(miri) {
         return;
     }
-    // SAFETY: a prefetch changes nothing that the program could see and never faults, whatever the address; processors that
-    // cannot do it let it pass.
+    // SAFETY: a prefetch changes nothing that the program could see and never faults, whatever the address; processors with
+    // AVX2 that cannot do it let it pass.
     unsafe { std::arch::asm!("prefetchw [{}]", in(reg) p, options(nostack, preserves_flags)) }
 }
 

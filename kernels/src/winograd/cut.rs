@@ -33,7 +33,7 @@ pub(super) struct Cut {
     rows: usize,
 }
 
-/// Sharing filters costs so much more than sharing tiles, all else being equal.
+/// How many times as long shared filters take as shared tiles, all else being equal.
 const APART: f64 = 1.05;
 
 impl Cut {
@@ -46,7 +46,7 @@ impl Cut {
         let l2 = caches.l2 as f64;
         let u = (a_tile * filters) as f64;
         let fits = |tiles: usize| tiles * a_tile <= 2 * caches.share;
-        // Time of a tile row in a block of `tiles`: U is read once a block, and V leaves the caches.
+        // Time of a tile row in a block of `tiles`, as measured: U is read once a block, and V leaves the caches.
         let row = |tiles: usize| 1.0 + 1.5 * u / (l2 * tiles as f64) + (tiles * a_tile) as f64 / (64.0 * l2);
         // Least time; of equals, the largest block.
         let (mut best, mut least) = (Self { sharing: Sharing::Tiles, images: 1, rows: 1 }, f64::INFINITY);
@@ -56,9 +56,13 @@ impl Cut {
             }
         };
         for r in (1..rows).filter(|&r| r == 1 || fits(r * columns)) {
-            let last = (rows - 1) % r + 1;
-            let time = busiest(threads, batch * rows.div_ceil(r), r, last) as f64 * row(r * columns);
-            offer(Self { sharing: Sharing::Tiles, images: 1, rows: r }, time);
+            let (blocks, last) = (rows.div_ceil(r), (rows - 1) % r + 1);
+            // Of several images each has a short block, which all threads come by.
+            let most = match batch {
+                1 => busiest(threads, blocks, r, last) as f64,
+                _ => (batch * blocks).div_ceil(threads) as f64 * rows as f64 / blocks as f64,
+            };
+            offer(Self { sharing: Sharing::Tiles, images: 1, rows: r }, most * row(r * columns));
         }
         for images in (1..=batch).filter(|images| fits(images * rows * columns)) {
             let time = row(images * rows * columns);
@@ -104,6 +108,7 @@ mod tests {
     fn every_tile_row_of_every_image_is_in_one_block() {
         let conv = Conv2d { in_channels: 40, out_channels: 70, groups: 1, geometry: Geometry::square(3, 1, 1) };
         let weights = vec![0; 4 * conv.weights()];
+        let mut kinds = [0; 4];
         for tile in Tile::ALL {
             for threads in [1, 2, 3] {
                 let cpu = Cpu { level: Level::best(), threads: Threads::new(threads) };
@@ -113,6 +118,7 @@ mod tests {
                 {
                     let cut = Cut::new(&cpu, &packed, batch, grid);
                     assert!(threads > 1 || cut.sharing == Sharing::Tiles);
+                    kinds[2 * usize::from(cut.sharing == Sharing::Filters) + usize::from(cut.images > 1)] += 1;
                     let mut seen = vec![0; batch * grid[0]];
                     for block in cut.blocks(batch, grid[0]) {
                         let whole = block.rows == (0..grid[0]);
@@ -128,6 +134,7 @@ mod tests {
                 }
             }
         }
+        assert!(kinds.iter().all(|&cuts| cuts > 0), "tiles, filters, of one image and of several: {kinds:?}");
     }
 
     #[test]

@@ -82,7 +82,7 @@ impl Filters {
         &self.products
     }
 
-    /// The first product of a place from number `i` on, or of all.
+    /// The first product, from number `i` on, that begins a place; 0 where none does.
     pub(super) fn first_product(&self, i: usize) -> usize {
         (i..self.products.len()).find(|&i| self.products[i][1] == 0).unwrap_or(0)
     }

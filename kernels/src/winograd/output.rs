@@ -79,7 +79,7 @@ pub(super) fn finish<S: Simd, const A: usize, const N: usize>(
     let nr = const { Shape::of::<S>().nr() };
     let steps = layout.steps();
     // Threads that share V go through its places in turn, each from another on, and take a line from the one that had it
-    // before: as long as it has one holder, it is written again at no cost.
+    // before: it never has two holders, which would make it slow to write the next time.
     let shared = panels.len() < u.panels();
     let first = u.first_product(u.products().len() * panels.start / u.panels());
     let (chunks, groups) = cut(layout, panels.len(), A * A * nr);
