@@ -114,7 +114,7 @@ mod tests {
                 let cpu = Cpu { level: Level::best(), threads: Threads::new(threads) };
                 let packed = pack(&cpu, &conv, Weights::new(&weights, Dtype::F32), None, tile);
                 for (batch, grid) in
-                    [(1, [1, 1]), (1, [4, 4]), (8, [2, 2]), (3, [19, 19]), (2, [600, 500]), (9, [1, 7])]
+                    [(1, [1, 1]), (3, [1, 1]), (1, [4, 4]), (8, [2, 2]), (3, [19, 19]), (2, [600, 500]), (9, [1, 7])]
                 {
                     let cut = Cut::new(&cpu, &packed, batch, grid);
                     assert!(threads > 1 || cut.sharing == Sharing::Tiles);
