@@ -254,10 +254,10 @@ pub(super) fn transform_all<S: Simd>(
     layout: &Layout,
     v: &mut [f32],
 ) {
-    let mut half = Half::new();
+    let (mut half, ask) = (Half::new(), layout.asks(1));
     for part in layout.all() {
         let (start, stride) = (layout.start(part), layout.stride(part));
-        let mut places = Strided { v: &mut v[start..start + layout.xis() * stride], stride };
+        let mut places = Strided { v: &mut v[start..start + layout.xis() * stride], stride, ask };
         let (channels, half) = (layout.steps().range(part.step), &mut half);
         with_alpha!(packed, transform_input(simd, source, layout, part, channels, &mut places, half));
     }

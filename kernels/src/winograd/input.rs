@@ -275,16 +275,35 @@ pub(super) struct Strided<'a> {
     pub(super) v: &'a mut [f32],
     /// From ξ to ξ.
     pub(super) stride: usize,
+    /// Whether `v` is asked for before it is written.
+    pub(super) ask: bool,
+}
+
+impl Strided<'_> {
+    /// Asks for what place `xi` will hold some channels after its element `from`.
+    #[inline(always)]
+    fn ask<S: Simd>(&self, simd: S, xi: usize, from: usize, width: usize) {
+        const CHANNELS: usize = 8;
+        if self.ask {
+            simd.prefetch_own(self.v.as_ptr().wrapping_add(xi * self.stride + from + CHANNELS * width));
+        }
+    }
 }
 
 impl Places for Strided<'_> {
     #[inline(always)]
-    fn store<S: Simd, const N: usize>(&mut self, simd: S, v: [S::F32; 8], xi: usize, from: usize, _: usize) {
+    fn store<S: Simd, const N: usize>(&mut self, simd: S, v: [S::F32; 8], xi: usize, from: usize, width: usize) {
+        /// Places along an axis, of which the processor sees by itself where each of all leads.
+        const FEW: usize = 4;
+        for j in 0..if N > FEW { N } else { 0 } {
+            self.ask(simd, xi + j, from, width);
+        }
         simd.store_rows::<N>(v, &mut self.v[xi * self.stride + from..], self.stride);
     }
 
     #[inline(always)]
-    fn store_one<S: Simd>(&mut self, simd: S, v: S::F32, xi: usize, from: usize, _: usize) {
+    fn store_one<S: Simd>(&mut self, simd: S, v: S::F32, xi: usize, from: usize, width: usize) {
+        self.ask(simd, xi, from, width);
         simd.store(v, &mut self.v[xi * self.stride + from..]);
     }
 }

@@ -13,6 +13,7 @@ use std::ops::Range;
 use super::PackedWinograd;
 use super::input::{Slices, Strided};
 use super::transform;
+use crate::caches::Caches;
 use crate::gemm::{Shape, Steps};
 use crate::simd::{FMA_LATENCY, fma_rate};
 
@@ -178,19 +179,24 @@ impl Layout {
         (0..self.panels()).flat_map(move |panel| (0..steps).map(move |step| Part { panel, step }))
     }
 
+    /// Whether V, which `threads` write, is better asked for before: it is more than what they wrote the last time and still have.
+    pub(super) fn asks(&self, threads: usize) -> bool {
+        self.len() * size_of::<f32>() > Caches::get().l2 * threads * 2 / 3
+    }
+
     /// V in tasks for `threads`: parts, or some channels of one each where parts are few and would leave threads idle.
     pub(super) fn tasks<'a>(&self, v: &'a mut [f32], threads: usize) -> Vec<InputTask<'a>> {
         let parts = self.panels() * self.steps.count();
         let even = parts.is_multiple_of(threads) || parts >= 4 * threads;
         let pieces = if even { 1 } else { threads };
-        let mut tasks = Vec::with_capacity(parts * pieces);
+        let (mut tasks, ask) = (Vec::with_capacity(parts * pieces), self.asks(threads));
         let mut rest = v;
         for part in self.all() {
             let stride = self.stride(part);
             let v = rest.split_off_mut(..self.xis() * stride).expect("all there");
             let (channels, counts) = (self.steps.range(part.step), self.counts(part.panel));
             if even {
-                tasks.push(InputTask { part, v: Share::All(Strided { v, stride }), channels });
+                tasks.push(InputTask { part, v: Share::All(Strided { v, stride, ask }), channels });
                 continue;
             }
             let mut xis: Vec<_> = v.chunks_exact_mut(stride).collect();
