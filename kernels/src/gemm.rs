@@ -319,7 +319,8 @@ fn tasks<'a, A: Packed, B>(
 }
 
 /// Part `i` of `n` things dealt evenly to `parts`.
-fn share(n: usize, parts: usize, i: usize) -> Range<usize> {
+#[inline(always)]
+pub(crate) fn share(n: usize, parts: usize, i: usize) -> Range<usize> {
     n * i / parts..n * (i + 1) / parts
 }
 

@@ -279,12 +279,11 @@ fn run(cpu: &Cpu, conv: &Conv2d, finish: Finish<'_>, input: Maps<'_>, out: MapsM
         cpu.threads.for_each(tasks, |(block, planes)| cpu.level.dispatch(Whole { work: &work, block, planes }));
         return;
     }
-    let shares = packed.filters.shares(cpu.threads.count());
     let mut rest = out.planes();
     for block in &blocks {
         let (planes, behind) = rest.split_at(block.images.len() * conv.out_channels);
         rest = behind;
-        let dealt = deal_filters(planes, block.images.len(), &packed.filters, &shares);
+        let dealt = deal_filters(planes, block.images.len(), &packed.filters, &cut.shares);
         let layout = block.layout(&work, Shape::at(cpu.level));
         let mut v = AlignedBuf::reused(V.take(), layout.len());
         cpu.threads.for_each(layout.tasks(&mut v, cpu.threads.count()), |task| {

@@ -9,6 +9,8 @@
 //! they read are the fastest: a line that two cores have read costs the one that writes it next six times as much as any
 //! other, and far more where the cores have no cache in common. So tiles are dealt where there are enough, else filters.
 
+use std::ops::Range;
+
 use super::block::Block;
 use super::{PackedWinograd, tile_bytes};
 use crate::Cpu;
@@ -31,6 +33,8 @@ pub(super) struct Cut {
     images: usize,
     /// Tile rows of a block.
     rows: usize,
+    /// Panels of filters of each thread, where they share them.
+    pub(super) shares: Vec<Range<usize>>,
 }
 
 /// How many times as long shared filters take as shared tiles, all else being equal.
@@ -41,7 +45,8 @@ impl Cut {
     pub(super) fn new(cpu: &Cpu, packed: &PackedWinograd, batch: usize, [rows, columns]: [usize; 2]) -> Self {
         let (caches, threads) = (Caches::get(), cpu.threads.count());
         let (a_tile, filters) = (tile_bytes(&packed.conv, packed.tile), packed.conv.out_channels);
-        let most = packed.filters.shares(threads).iter().map(|panels| packed.filters.channels(panels).len()).max();
+        let shares = packed.filters.shares(threads);
+        let most = shares.iter().map(|panels| packed.filters.channels(panels).len()).max();
         let share = most.unwrap_or(filters) as f64 / filters.max(1) as f64;
         let l2 = caches.l2 as f64;
         let u = (a_tile * filters) as f64;
@@ -49,10 +54,10 @@ impl Cut {
         // Time of a tile row in a block of `tiles`, as measured: U is read once a block, and V leaves the caches.
         let row = |tiles: usize| 1.0 + 1.5 * u / (l2 * tiles as f64) + (tiles * a_tile) as f64 / (64.0 * l2);
         // Least time; of equals, the largest block.
-        let (mut best, mut least) = (Self { sharing: Sharing::Tiles, images: 1, rows: 1 }, f64::INFINITY);
-        let mut offer = |cut: Self, time: f64| {
+        let (mut best, mut least) = ((Sharing::Tiles, 1, 1), f64::INFINITY);
+        let mut offer = |sharing: Sharing, images: usize, rows: usize, time: f64| {
             if time <= least {
-                (best, least) = (cut, time);
+                (best, least) = ((sharing, images, rows), time);
             }
         };
         for r in (1..rows).filter(|&r| r == 1 || fits(r * columns)) {
@@ -62,18 +67,19 @@ impl Cut {
                 1 => busiest(threads, blocks, r, last) as f64,
                 _ => (batch * blocks).div_ceil(threads) as f64 * rows as f64 / blocks as f64,
             };
-            offer(Self { sharing: Sharing::Tiles, images: 1, rows: r }, most * row(r * columns));
+            offer(Sharing::Tiles, 1, r, most * row(r * columns));
         }
         for images in (1..=batch).filter(|images| fits(images * rows * columns)) {
             let time = row(images * rows * columns);
             let last = ((batch - 1) % images + 1) * rows;
             let alone = busiest(threads, batch.div_ceil(images), images * rows, last) as f64 * time;
-            offer(Self { sharing: Sharing::Tiles, images, rows }, alone);
+            offer(Sharing::Tiles, images, rows, alone);
             if threads > 1 {
-                offer(Self { sharing: Sharing::Filters, images, rows }, (batch * rows) as f64 * share * time * APART);
+                offer(Sharing::Filters, images, rows, (batch * rows) as f64 * share * time * APART);
             }
         }
-        best
+        let (sharing, images, rows) = best;
+        Self { sharing, images, rows, shares }
     }
 
     /// The blocks, in order of images, then rows.

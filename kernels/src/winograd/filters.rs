@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use crate::Cpu;
 use crate::aligned::{AlignedBuf, LINE};
-use crate::gemm::{Shape, Steps};
+use crate::gemm::{Shape, Steps, share};
 use crate::simd::Level;
 use crate::view::Weights;
 
@@ -115,7 +115,7 @@ impl Filters {
     /// The panels, dealt to at most `threads`.
     pub(super) fn shares(&self, threads: usize) -> Vec<Range<usize>> {
         let shares = threads.min(self.panels());
-        (0..shares).map(|i| self.panels() * i / shares..self.panels() * (i + 1) / shares).collect()
+        (0..shares).map(|i| share(self.panels(), shares, i)).collect()
     }
 
     /// The filters of some panels.

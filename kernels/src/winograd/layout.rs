@@ -14,7 +14,7 @@ use super::PackedWinograd;
 use super::input::{Slices, Strided};
 use super::transform;
 use crate::caches::Caches;
-use crate::gemm::{Shape, Steps};
+use crate::gemm::{Shape, Steps, share};
 use crate::simd::{FMA_LATENCY, fma_rate};
 
 /// Floats between the ends and beginnings of two ξ: a cache line, and room for a vector that is stored past the end.
@@ -99,8 +99,8 @@ impl Layout {
         let straight = line > 0 && tiles / line * each <= flat;
         let (line, each) = if straight { (line, each) } else { (tiles, flat) };
         let range = |panel: usize| {
-            let (first, i) = (panel / each * line, panel % each);
-            first + line * i / each..first + line * (i + 1) / each
+            let (first, some) = (panel / each * line, share(line, each, panel % each));
+            first + some.start..first + some.end
         };
         let alpha = packed.alpha();
         let panels = (0..tiles.div_ceil(line.max(1)) * each).map(|panel| {
@@ -201,8 +201,8 @@ impl Layout {
             }
             let mut xis: Vec<_> = v.chunks_exact_mut(stride).collect();
             for i in 0..pieces {
-                let end = |i: usize| channels.start + channels.len() * i / pieces;
-                let channels = end(i)..end(i + 1);
+                let some = share(channels.len(), pieces, i);
+                let channels = channels.start + some.start..channels.start + some.end;
                 let len = |xi: usize| channels.len() * counts[kind(self.alpha, xi / self.alpha, xi % self.alpha)];
                 let v = xis.iter_mut().enumerate();
                 let v = v.map(|(i, xi)| xi.split_off_mut(..len(i)).expect("all there"));

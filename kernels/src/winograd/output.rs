@@ -14,7 +14,7 @@ use super::transform::{self, MAX_ALPHA};
 use crate::aligned::{AlignedBuf, LINE};
 use crate::caches::Caches;
 use crate::conv2d::Activation;
-use crate::gemm::{Ahead, Shape, Straight, multiply};
+use crate::gemm::{Ahead, Shape, Straight, multiply, share};
 use crate::simd::Simd;
 
 thread_local! {
@@ -97,9 +97,10 @@ pub(super) fn finish<S: Simd, const A: usize, const N: usize>(
             stride: layout.stride(part),
         })
         .collect();
-    for parts in (0..chunks).map(|i| share(0..layout.panels(), chunks, i)) {
+    for parts in (0..chunks).map(|i| share(layout.panels(), chunks, i)) {
         let tiles = layout.range(parts.start).start..layout.range(parts.end - 1).end;
-        for group in (0..groups).map(|i| share(panels.clone(), groups, i)) {
+        for group in (0..groups).map(|i| share(panels.len(), groups, i)) {
+            let group = panels.start + group.start..panels.start + group.end;
             // M of panel `p` begins here.
             let place = |p: usize| (p - group.start) * nr * tiles.len();
             // Parts of a panel of tiles that are asked for with each panel of filters.
@@ -196,13 +197,6 @@ fn cut(layout: &Layout, panels: usize, column: usize) -> (usize, usize) {
     let chunks = tiles.div_ceil(columns(5)).min(layout.panels()).max(1);
     let group = (columns(3) / tiles.div_ceil(chunks)).clamp(1, panels);
     (chunks, panels.div_ceil(group))
-}
-
-/// Part `i` of `range` dealt evenly to `parts`.
-#[inline(always)]
-fn share(range: Range<usize>, parts: usize, i: usize) -> Range<usize> {
-    let at = |i: usize| range.start + range.len() * i / parts;
-    at(i)..at(i + 1)
 }
 
 /// Neighbouring tiles that are stored together.
