@@ -12,7 +12,7 @@ from pathlib import Path
 
 from environment import HERE, ROOT
 from networks import PYTHON
-from worker import in_turn
+from worker import Failed, in_turn
 
 
 def command(env, engine, model, threads, scores):
@@ -37,18 +37,24 @@ def ask(words):
                 break
     taken = 1e3 * (time.perf_counter() - start)
     process.stdout.read()
-    assert process.wait() == 0, words
+    if process.wait() != 0:
+        raise Failed(f"{words[0]} ended with {process.returncode}")
     return taken
 
 
 def compare(env, name, engines, threads, rounds):
-    """{engine: {"ms": median, "rounds": […]}}"""
+    """{engine: {"ms": median, "rounds": […]} or {"failed": why}}"""
     model = env.models / f"{name}.onnx"
     for file in env.models.glob(f"{name}.*"):
         file.read_bytes()
     with tempfile.TemporaryDirectory() as scratch:
         words = {e: command(env, e, model, threads, Path(scratch) / "scores.npy") for e in engines}
+        failed = {}
         for engine in engines:
-            ask(words[engine])
-        times = in_turn(rounds, engines, lambda engine: ask(words[engine]))
-    return {engine: {"ms": statistics.median(each), "rounds": each} for engine, each in times.items()}
+            try:
+                ask(words[engine])
+            except Failed as why:
+                failed[engine] = {"failed": str(why)}
+        able = [engine for engine in engines if engine not in failed]
+        times = in_turn(rounds, able, lambda engine: ask(words[engine]))
+    return failed | {engine: {"ms": statistics.median(each), "rounds": each} for engine, each in times.items()}

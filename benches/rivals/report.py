@@ -166,17 +166,21 @@ def head(raw, more=()):
     return "\n".join([f"{raw['date']}; {raw['machine']}.", *more])
 
 
+def span(counts):
+    """The least and the largest, or what both are."""
+    return " to ".join(str(n) for n in sorted({min(counts), max(counts)}))
+
+
 def blocks(raw):
     """What stands between marks, by name: long for benches/README.md, short for README.md. Only what was measured."""
     versions = lambda rounds: f"{raw['versions']}.\nf32, 224×224, random weights; the median of {rounds} rounds in turn."
     found = {}
     if raw.get("networks"):
         counts = [len(cell["rounds"]) for row in raw["networks"] for cell in row["engines"].values() if "ms" in cell]
-        rounds = " to ".join(str(n) for n in sorted({min(counts), max(counts)}))
-        long = "\n\n".join([head(raw, [versions(rounds) + " Below 1 Switchback is faster."]), networks(raw["networks"]).rstrip()])
+        long = "\n\n".join([head(raw, [versions(span(counts)) + " Below 1 Switchback is faster."]), networks(raw["networks"]).rstrip()])
         found["rivals"] = (long, short(raw))
     if raw.get("products"):
-        long = head(raw, [f"{raw['versions']}.\nf32; the best of {raw['products'][0]['rounds']} rounds in turn. Above 1 Switchback is faster."])
+        long = head(raw, [f"{raw['versions']}.\nf32; the best of {span([row['rounds'] for row in raw['products']])} rounds in turn. Above 1 Switchback is faster."])
         found["products"] = (long + "\n\n" + products(raw["products"]), head(raw) + "\n\n" + short_products(raw["products"]))
     if raw.get("cold"):
         found["cold"] = (head(raw, [f"{raw['versions']}."]) + "\n\n" + cold(raw["cold"]), head(raw) + "\n\n" + cold(raw["cold"]))

@@ -83,7 +83,7 @@ def run_cold(env, args):
     for name in args.only:
         for threads in args.threads:
             rows.append({"name": name, "threads": threads, "engines": cold.compare(env, name, engines, threads, args.rounds)})
-            log(f"cold {name}, {threads} thread(s): " + ", ".join(f"{e} {c['ms']:.0f} ms" for e, c in rows[-1]["engines"].items()))
+            log(f"cold {name}, {threads} thread(s): " + ", ".join(f"{e} {c['ms']:.0f} ms" if "ms" in c else f"{e}: {c['failed']}" for e, c in rows[-1]["engines"].items()))
     return rows
 
 
