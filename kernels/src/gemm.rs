@@ -32,7 +32,7 @@ pub use micro::{TileSize, micro_kernel, micro_kernels};
 use pack::InPlace;
 pub use pack::PackedA;
 pub(crate) use pack::{Cells, Columns, PackedB, Panels, Straight, TILES};
-pub(crate) use tiles::{Output, multiply};
+pub(crate) use tiles::{Along, Output, multiply, multiply_along};
 
 /// A read-only matrix with any strides.
 #[derive(Clone, Copy, Debug)]

@@ -73,17 +73,20 @@ impl Shape {
 
 /// What a micro-kernel reads and writes.
 ///
-/// A caller of a [`Kernel`] of `MR` rows and `NV` vectors promises, for `n = MR · count` rows: `a + i · a_step` for `i < k`
-/// begins `MR` floats; where `count` is not one, `a_step` is `MR` and `a` holds `k · n` floats; for kernels of rows instead,
-/// `a + i · a_step` for `i < n` begins `k` floats; `b + i · b_step` for `i < k` begins `NV · LANES` floats; `c + i · stride` for `i < n` begins `NV · LANES` floats that nobody else touches meanwhile;
-/// `bias` is null or holds `n`; `carry` is for the kernel's level, `count` one where there is any.
+/// A caller of a [`Kernel`] of `MR` rows and `NV` vectors promises, for each of `count` tiles, whose A, B and C lie `next`
+/// floats after those of the one before: `a + i · a_step` for `i < k` begins `MR` floats, for kernels of rows instead for
+/// `i < MR` it begins `k`; `b + i · b_step` for `i < k` begins `NV · LANES` floats; `c + i · stride` for `i < MR` begins
+/// `NV · LANES` floats that nobody else touches meanwhile. `bias` is null or holds `MR · count`; `carry` is for the kernel's
+/// level, `count` one where there is any.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tile<'a> {
     /// Steps of the kc block.
     pub(super) k: usize,
-    /// Tiles, one below the other; more than one not in chunks.
+    /// Tiles, one after the other; more than one not in chunks.
     pub(super) count: usize,
-    /// `k` times `MR` floats, for each tile; or the first of its rows, `k` floats each.
+    /// From tile to tile, of A, B and C.
+    pub(super) next: [usize; 3],
+    /// `k` times `MR` floats; or the first of its rows, `k` floats each.
     pub(super) a: *const f32,
     /// From step to step of A; or from row to row.
     pub(super) a_step: usize,
@@ -167,7 +170,7 @@ unsafe fn kernel<S: Simd, const MR: usize, const NV: usize, const CHUNKS: bool, 
             let mut tile = *self.0;
             let mut skip = [0; 2];
             loop {
-                let next = tile.c.wrapping_add(MR * tile.stride);
+                let next = tile.c.wrapping_add(tile.next[2]);
                 let soon = if tile.count > 1 { next.cast_const() } else { tile.soon };
                 // SAFETY: `Run` is made in `kernel` alone, whose caller keeps the promises of `Tile`; what is left are `count`
                 // tiles from these operands on.
@@ -180,7 +183,8 @@ unsafe fn kernel<S: Simd, const MR: usize, const NV: usize, const CHUNKS: bool, 
                     skip[i] = skip[i].saturating_add(tile.ahead[i].tile).min(tile.ahead[i].most);
                 }
                 tile.c = next;
-                tile.a = tile.a.wrapping_add(if ROWS { tile.a_step } else { tile.k } * MR);
+                tile.a = tile.a.wrapping_add(tile.next[0]);
+                tile.b = tile.b.wrapping_add(tile.next[1]);
                 if !tile.bias.is_null() {
                     tile.bias = tile.bias.wrapping_add(MR);
                 }

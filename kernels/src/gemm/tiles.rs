@@ -172,12 +172,46 @@ pub(crate) fn multiply<S: Simd>(
     add: bool,
     ahead: [Ahead; 2],
 ) {
+    let soon = c.as_ptr();
+    multiply_along(simd, [rows, k, width], a, b, Along { count: 1, b: 0, c: 0, soon }, c, add, &ahead);
+}
+
+/// How the tiles of [`multiply_along`] follow each other.
+#[derive(Clone, Copy)]
+pub(crate) struct Along {
+    /// Tiles.
+    pub(crate) count: usize,
+    /// From tile to tile of B.
+    pub(crate) b: usize,
+    /// And of C.
+    pub(crate) c: usize,
+    /// The tile of C that comes after them; any address will do.
+    pub(crate) soon: *const f32,
+}
+
+/// The same for several panels of B, and as many tiles of C.
+#[expect(clippy::too_many_arguments, reason = "a product's, and how it goes on")]
+#[inline(always)]
+pub(crate) fn multiply_along<S: Simd>(
+    simd: S,
+    [rows, k, width]: [usize; 3],
+    a: &Straight<'_>,
+    b: &Straight<'_>,
+    along: Along,
+    c: &mut [f32],
+    add: bool,
+    ahead: &[Ahead; 2],
+) {
+    let Along { count, soon, .. } = along;
+    assert!(count > 0, "no tile");
+    let [last_b, last_c] = [along.b, along.c].map(|further| (count - 1).saturating_mul(further));
     assert!(a.reaches(k, rows), "the A panel has {} floats, its steps are {} apart", a.data.len(), a.step);
-    assert!(b.reaches(k, width), "the B panel has {} floats, its steps are {} apart", b.data.len(), b.step);
-    assert!(c.len() >= rows * width, "the tile has {} floats of {}", c.len(), rows * width);
+    let last = b.data.get(last_b..).map(|data| Straight { data, step: b.step });
+    assert!(last.is_some_and(|b| b.reaches(k, width)), "{count} B panels have {} floats", b.data.len());
+    assert!(c.len() >= last_c.saturating_add(rows * width), "{count} tiles have {} floats", c.len());
     let kernel = Table::<S>::KERNELS[rows - 1][width / S::LANES - 1];
-    let c = c.as_mut_ptr();
-    // SAFETY: operands and tile are as long as `Tile` asks (above); `c` is borrowed uniquely.
+    // SAFETY: operands and tiles, of which the last one reaches furthest, are as long as `Tile` asks (above); `c` is borrowed
+    // uniquely.
     unsafe {
         kernel(
             simd,
@@ -187,14 +221,15 @@ pub(crate) fn multiply<S: Simd>(
                 a_step: a.step,
                 b: b.data.as_ptr(),
                 b_step: b.step,
-                c,
+                c: c.as_mut_ptr(),
                 stride: width,
-                soon: c,
-                count: 1,
+                soon,
+                count,
+                next: [0, along.b, along.c],
                 add,
                 bias: std::ptr::null(),
                 relu: false,
-                ahead: &ahead,
+                ahead,
                 carry: &Carry::NONE,
             },
         )
@@ -303,8 +338,9 @@ impl Block<'_> {
             _ => c,
         };
         let (a_step, a, b) = (a.step, a.data.as_ptr(), b.as_ptr());
+        let next = [if in_rows { a_step } else { k } * rows, 0, rows * stride];
         // Made once, where the kernel reads it: copied, its parts would have to wait for each other.
-        let tile = Tile { k, count, a, a_step, b, b_step, c, stride, soon, add, bias, relu, ahead, carry };
+        let tile = Tile { k, count, next, a, a_step, b, b_step, c, stride, soon, add, bias, relu, ahead, carry };
         // SAFETY: operands checked above; the `all × width` cells at `c` are adjacent in each row, either inside this
         // block, which is borrowed uniquely, or, of one tile, in `spill`, which holds MAX_MR × MAX_NR floats, at least as many.
         unsafe { kernel(simd, &tile) };

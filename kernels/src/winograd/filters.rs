@@ -129,12 +129,12 @@ impl Filters {
         self.range(p).len().next_multiple_of(self.shape.lanes)
     }
 
-    /// Place `xi` of panel `p` in the channels `k`: a row for each, of all filters.
+    /// Place `xi` of the panels from `p` on in the channels `k`, one after the other: a row for each channel, of all filters.
     #[inline(always)]
-    pub(super) fn panel(&self, p: usize, xi: usize, k: &Range<usize>) -> &[f32] {
+    pub(super) fn panels_from(&self, p: usize, xi: usize, k: &Range<usize>) -> &[f32] {
         let all = self.count.next_multiple_of(self.shape.lanes);
-        let start = xi * self.pitch + k.start * all + p * self.shape.nr() * k.len();
-        &self.data[start..start + k.len() * self.width(p)]
+        let start = xi * self.pitch + k.start * all;
+        &self.data[start + p * self.shape.nr() * k.len()..start + all * k.len()]
     }
 }
 

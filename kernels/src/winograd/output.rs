@@ -9,12 +9,13 @@ use std::cell::Cell;
 use std::ops::{Range, RangeInclusive};
 
 use super::PackedWinograd;
+use super::filters::Filters;
 use super::layout::{GAP, KINDS, Layout, Part, Wanted, kind};
 use super::transform::{self, MAX_ALPHA};
 use crate::aligned::{AlignedBuf, LINE};
 use crate::caches::Caches;
 use crate::conv2d::Activation;
-use crate::gemm::{Ahead, Shape, Straight, multiply, share};
+use crate::gemm::{Ahead, Along, Shape, Straight, multiply_along, share};
 use crate::simd::Simd;
 
 thread_local! {
@@ -97,12 +98,17 @@ pub(super) fn finish<S: Simd, const A: usize, const N: usize>(
             stride: layout.stride(part),
         })
         .collect();
+    let mut cells = Cells { cells: [0.0; CELLS], half: [0.0; HALF] };
     for parts in (0..chunks).map(|i| share(layout.panels(), chunks, i)) {
         let tiles = layout.range(parts.start).start..layout.range(parts.end - 1).end;
         for group in (0..groups).map(|i| share(panels.len(), groups, i)) {
             let group = panels.start + group.start..panels.start + group.end;
             // M of panel `p` begins here.
             let place = |p: usize| (p - group.start) * nr * tiles.len();
+            let pieces = pieces(u, &group, if shared || streamed(layout, chunks, u) { 1 } else { group.len() });
+            // M of a panel of tiles, from that of filters `p` on.
+            let result =
+                |xi: usize, p: usize, at: &Place| xi * stride + place(p) + (at.range.start - tiles.start) * u.width(p);
             // Parts of a panel of tiles that are asked for with each panel of filters.
             let asked = widest.div_ceil(group.len());
             for i in 0..u.products().len() {
@@ -111,12 +117,15 @@ pub(super) fn finish<S: Simd, const A: usize, const N: usize>(
                 let (k, kind) = (steps.range(step), kind(A, xi / A, xi % A));
                 // The filters and tiles of the next product are on their way meanwhile.
                 let [now, soon] = [step, later].map(|s| &places[s * layout.panels()..][parts.clone()]);
-                for (n, p) in group.clone().enumerate() {
-                    let width = u.width(p);
-                    let filters = u.panel(p, xi, &k);
-                    let next = match p + 1 < group.end {
-                        true => u.panel(p + 1, xi, &k),
-                        false => u.panel(group.start, after, &steps.range(later)),
+                for (n, piece) in pieces.iter().enumerate() {
+                    let (p, width) = (piece.start, u.width(piece.start));
+                    let filters = u.panels_from(p, xi, &k);
+                    let (next, follows) = match pieces.get(n + 1) {
+                        Some(next) => (u.panels_from(next.start, xi, &k), result(xi, next.start, &now[0])),
+                        None => (
+                            u.panels_from(group.start, after, &steps.range(later)),
+                            result(after, group.start, &soon[0]),
+                        ),
                     };
                     let each = width.div_ceil(parts.len());
                     for (i, (at, soon)) in now.iter().zip(soon).enumerate() {
@@ -126,23 +135,25 @@ pub(super) fn finish<S: Simd, const A: usize, const N: usize>(
                         }
                         let a = &Straight { data: &v[at.start + xi * at.stride..], step: rows };
                         let soon = &v[soon.start + after * soon.stride..];
-                        let mut ahead = [Ahead::stream(next, i * k.len() * each, each), Ahead::nothing()];
-                        let from = n * k.len() * asked;
+                        let ask = Ahead::stream(next, i * k.len() * each, each).tiles(k.len() * width);
+                        let mut ahead = [ask, Ahead::nothing()];
+                        let from = (p - group.start) * k.len() * asked;
                         if shared {
                             for line in (from..from + k.len() * asked).step_by(LINE) {
                                 simd.prefetch_own(soon.as_ptr().wrapping_add(line));
                             }
                         } else {
-                            ahead[1] = Ahead::stream(soon, from, asked);
+                            ahead[1] = Ahead::stream(soon, from, asked).tiles(k.len() * asked);
                         }
-                        let c = xi * stride + place(p) + (at.range.start - tiles.start) * width;
-                        let c = &mut products[c..][..rows * width];
+                        let follows = now.get(i + 1).map_or(follows, |at| result(xi, p, at));
+                        let soon = products.as_ptr().wrapping_add(follows);
+                        let along = Along { count: piece.len(), b: k.len() * width, c: nr * tiles.len(), soon };
+                        let c = &mut products[result(xi, p, at)..];
                         let b = &Straight { data: filters, step: width };
-                        multiply(simd, [rows, k.len(), width], a, b, c, step > 0, ahead);
+                        multiply_along(simd, [rows, k.len(), width], a, b, along, c, step > 0, &ahead);
                     }
                 }
             }
-            let mut cells = Cells { cells: [0.0; CELLS], half: [0.0; HALF] };
             for p in group.clone() {
                 let (filters, width) = (u.range(p), u.width(p));
                 let first = u.range(panels.start).start;
@@ -190,13 +201,27 @@ pub(super) fn finish<S: Simd, const A: usize, const N: usize>(
 }
 
 /// Into how many chunks of tiles and groups of filters products are cut. U is read once for each chunk of tiles, so M of a panel
-/// of filters may take most of L2; V, which is shorter, once for each group of filters, so M of several leaves it more room.
+/// of filters may take most of L2; V, which is shorter, once for each group of filters, so M of several leaves it some room.
 fn cut(layout: &Layout, panels: usize, column: usize) -> (usize, usize) {
     let columns = |eighths: usize| (Caches::get().l2 * eighths / 8 / (column * size_of::<f32>())).max(1);
     let tiles = layout.tiles().max(1);
     let chunks = tiles.div_ceil(columns(5)).min(layout.panels()).max(1);
-    let group = (columns(3) / tiles.div_ceil(chunks)).clamp(1, panels);
+    let group = (columns(4) / tiles.div_ceil(chunks)).clamp(1, panels);
     (chunks, panels.div_ceil(group))
+}
+
+/// Whether filters come from memory about as fast as it gives them: more of them than stay in a cache from pass to pass, each read
+/// for a few tiles. They are better asked for just before they are read.
+fn streamed(layout: &Layout, chunks: usize, u: &Filters) -> bool {
+    const FEW: usize = 16;
+    layout.tiles().div_ceil(chunks) <= FEW && u.bytes() > 4 * Caches::get().l2
+}
+
+/// The panels of filters of `group`, in pieces of equal width, `most` each.
+fn pieces(u: &Filters, group: &Range<usize>, most: usize) -> Vec<Range<usize>> {
+    let whole = group.clone().filter(|&p| u.width(p) == u.width(group.start)).count() + group.start;
+    let cut = |some: Range<usize>| some.clone().step_by(most).map(move |p| p..(p + most).min(some.end));
+    cut(group.start..whole).chain(cut(whole..group.end)).collect()
 }
 
 /// Neighbouring tiles that are stored together.

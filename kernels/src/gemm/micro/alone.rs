@@ -56,6 +56,7 @@ impl SimdOp for Alone {
             stride: columns,
             soon: c.as_ptr(),
             count: 1,
+            next: [0; 3],
             add: false,
             bias: std::ptr::null(),
             relu: false,
