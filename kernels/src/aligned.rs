@@ -1,8 +1,9 @@
 //! A buffer of `f32` that starts at a multiple of 64 bytes, so that no vector of a packed panel crosses a cache line.
 //!
 //! A large one is a mapping of its own: its zeros cost nothing until they are touched, by whichever thread works there, and
-//! huge pages are asked for, so that touching takes one fault for 2 MiB instead of 512. Smaller ones that last as long as a model
-//! share such mappings: a pass that reads many of them crosses fewer pages.
+//! huge pages are asked for, so that touching takes one fault for 2 MiB instead of 512, and weights that come from memory do not
+//! wait for addresses to be looked up. Those that last as long as a model share such mappings, end to end: a mapping begins
+//! with a huge page, and what its last one has too much goes to the next buffer.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::fmt;
@@ -31,8 +32,8 @@ const LARGE: usize = 2 << 20;
 /// Bytes from which a lasting buffer is part of a mapping: a page.
 const SMALL: usize = 4 << 10;
 
-/// Bytes of a mapping that lasting buffers share.
-const SHARED: usize = 4 * LARGE;
+/// Bytes of a mapping that lasting buffers share, those of at most half of it.
+const SHARED: usize = 16 * LARGE;
 
 /// The mapping that lasting buffers are cut from, and how much of it is: never the same part twice, so it is zero.
 static OPEN: Mutex<Option<(Mapping, usize)>> = Mutex::new(None);
@@ -47,14 +48,16 @@ struct Mapping {
 unsafe impl Send for Mapping {}
 
 impl Mapping {
-    /// `bytes` zeros; `None` where the system gives none.
+    /// `bytes` zeros from the start of a huge page on; `None` where the system gives none.
     fn new(bytes: usize) -> Option<Self> {
-        let mut map = MmapMut::map_anon(bytes).ok()?;
+        let mut map = MmapMut::map_anon(bytes.checked_add(LARGE)?).ok()?;
         // Where huge pages are not to be had, small ones do. (Miri knows no advice to the system.)
         #[cfg(all(target_os = "linux", not(miri)))]
         drop(map.advise(memmap2::Advice::HugePage));
-        let data =
-            NonNull::new(map.as_mut_ptr().cast::<f32>()).filter(|data| data.addr().get().is_multiple_of(ALIGN))?;
+        let start = NonNull::new(map.as_mut_ptr().cast::<f32>())?;
+        let before = start.addr().get().wrapping_neg() % LARGE;
+        // SAFETY: less than a huge page further, which the mapping has beyond `bytes`.
+        let data = unsafe { start.byte_add(before) };
         Some(Self { data, map: Arc::new(map) })
     }
 }
@@ -86,7 +89,7 @@ impl AlignedBuf {
     /// `len` zeros that are kept about as long as the others that were made so: packed weights.
     pub(crate) fn lasting(len: usize) -> Self {
         let bytes = Self::layout(len).size().next_multiple_of(ALIGN);
-        if !(SMALL..LARGE).contains(&bytes) || cfg!(miri) {
+        if !(SMALL..=SHARED / 2).contains(&bytes) || cfg!(miri) {
             return Self::zeroed(len);
         }
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -155,7 +158,8 @@ mod tests {
 
     #[test]
     fn lasting_buffers_share_mappings_and_nothing_else() {
-        let lens = [0, 1, 1023, 1024, 1025, 40_000, 300_000, LARGE / 4 - 16, 500_000, 7, 520_000];
+        let lens =
+            [0, 1, 1023, 1024, 1025, 40_000, 300_000, LARGE / 4 - 16, 500_000, 7, 520_000, 4_000_000, SHARED / 8 + 1];
         let mut bufs: Vec<_> = lens.iter().cycle().take(40).map(|&len| AlignedBuf::lasting(len)).collect();
         for (i, buf) in bufs.iter_mut().enumerate() {
             assert_eq!(buf.len(), lens[i % lens.len()]);
@@ -181,6 +185,8 @@ mod tests {
             buf.fill(1.0);
             assert_eq!(buf.iter().filter(|&&x| x == 1.0).count(), len);
             assert!(len == 0 || buf.as_ptr().addr().is_multiple_of(ALIGN));
+            let large = len * size_of::<f32>() >= LARGE;
+            assert!(!large || buf.as_ptr().addr().is_multiple_of(LARGE), "{len} floats do not begin a huge page");
         }
     }
 }
