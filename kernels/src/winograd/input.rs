@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use super::layout::{KINDS, Lanes, Layout, Part, kind};
+use super::layout::{KINDS, Lanes, Layout, Part, kind, spread};
 use super::transform::{self, MAX_ALPHA};
 use crate::simd::Simd;
 
@@ -293,9 +293,8 @@ impl Strided<'_> {
 impl Places for Strided<'_> {
     #[inline(always)]
     fn store<S: Simd, const N: usize>(&mut self, simd: S, v: [S::F32; 8], xi: usize, from: usize, width: usize) {
-        /// Places along an axis, of which the processor sees by itself where each of all leads.
-        const FEW: usize = 4;
-        for j in 0..if N > FEW { N } else { 0 } {
+        // Known ahead, so that few places do not pay for it.
+        for j in 0..if spread(N) { N } else { 0 } {
             self.ask(simd, xi + j, from, width);
         }
         simd.store_rows::<N>(v, &mut self.v[xi * self.stride + from..], self.stride);

@@ -47,6 +47,12 @@ pub(super) const fn kind(alpha: usize, y: usize, x: usize) -> usize {
     3 * side(alpha, y) + side(alpha, x)
 }
 
+/// Whether so many places, α along an axis, are written side by side that the processor does not see by itself where each leads.
+#[inline(always)]
+pub(super) const fn spread(alpha: usize) -> bool {
+    alpha > 4
+}
+
 /// Tiles whose products are made together.
 struct Panel {
     tiles: Range<usize>,
@@ -179,9 +185,10 @@ impl Layout {
         (0..self.panels()).flat_map(move |panel| (0..steps).map(move |step| Part { panel, step }))
     }
 
-    /// Whether V, which `threads` write, is better asked for before: it is more than what they wrote the last time and still have.
+    /// Whether V, which `threads` write, is better asked for before: it is more than what they wrote the last time and still have,
+    /// and [`spread`].
     pub(super) fn asks(&self, threads: usize) -> bool {
-        self.len() * size_of::<f32>() > Caches::get().l2 * threads * 2 / 3
+        spread(self.alpha) && self.len() * size_of::<f32>() > Caches::get().l2 * threads * 2 / 3
     }
 
     /// V in tasks for `threads`: parts, or some channels of one each where parts are few and would leave threads idle.
