@@ -83,7 +83,7 @@ pub(super) fn finish<S: Simd, const A: usize, const N: usize>(
     // before: it never has two holders, which would make it slow to write the next time.
     let shared = panels.len() < u.panels();
     let first = u.first_product(u.products().len() * panels.start / u.panels());
-    let (chunks, groups) = cut(layout, panels.len(), A * A * nr);
+    let (chunks, groups) = cut(layout, u, panels.len(), A * A * nr);
     let ranks = layout.ranks();
     let widest = (0..layout.panels()).map(|t| layout.range(t).len()).max().unwrap_or(0);
     let stride = panels.len().div_ceil(groups) * nr * layout.panels().div_ceil(chunks) * widest + GAP;
@@ -201,11 +201,14 @@ pub(super) fn finish<S: Simd, const A: usize, const N: usize>(
 }
 
 /// Into how many chunks of tiles and groups of filters products are cut. U is read once for each chunk of tiles, so M of a panel
-/// of filters may take most of L2; V, which is shorter, once for each group of filters, so M of several leaves it some room.
-fn cut(layout: &Layout, panels: usize, column: usize) -> (usize, usize) {
-    let columns = |eighths: usize| (Caches::get().l2 * eighths / 8 / (column * size_of::<f32>())).max(1);
+/// of filters may take most of L2, unless U is hardly more than that holds: then M leaves room for more panels, which one call
+/// multiplies. V, which is shorter, is read once for each group of filters, so M of several leaves it some room.
+fn cut(layout: &Layout, u: &Filters, panels: usize, column: usize) -> (usize, usize) {
+    let l2 = Caches::get().l2;
+    let columns = |eighths: usize| (l2 * eighths / 8 / (column * size_of::<f32>())).max(1);
     let tiles = layout.tiles().max(1);
-    let chunks = tiles.div_ceil(columns(5)).min(layout.panels()).max(1);
+    let most = columns(if u.bytes() > 2 * l2 { 5 } else { 2 });
+    let chunks = tiles.div_ceil(most).min(layout.panels()).max(1);
     let group = (columns(4) / tiles.div_ceil(chunks)).clamp(1, panels);
     (chunks, panels.div_ceil(group))
 }
