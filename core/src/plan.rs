@@ -30,7 +30,8 @@ use crate::trace::Keep;
 pub(crate) type StorageId = usize;
 
 /// Numbers of maps that are worth keeping out of memory: from them on a pool is fused with its convolution, unless its windows
-/// overlap and the row of tiles that Winograd computes twice, once for each of two threads, is one of few.
+/// lie across Winograd's tiles and these have few rows: one of them is computed twice, once for each of two threads, and the
+/// filters are read for each.
 const LARGE: usize = 1 << 18;
 
 /// Rows of tiles that are many.
@@ -232,7 +233,9 @@ impl Graph<'_> {
                 && let Layer::MaxPool2d { geometry, .. } = &self.network.node(next).layer
                 && tiles[step.node].is_none_or(|tile| {
                     let rows = self.network.node(step.output).shape.h / tile.m();
-                    rows >= MANY || geometry.extent()[0] <= geometry.stride[0]
+                    let within =
+                        geometry.extent()[0] <= geometry.stride[0] && tile.m().is_multiple_of(geometry.stride[0]);
+                    rows >= MANY || within
                 })
                 && !self.keep.switches[next]
                 && step.add.is_none()

@@ -122,7 +122,7 @@ pub fn conv_pool2d(cpu: &Cpu, work: &ConvPool2d<'_>, input: Maps<'_>, out: MapsM
     assert_eq!(out.window(), Window::full(out.full()), "pooled maps must be whole");
     let full = out.full();
     if let Filters::Winograd(packed) = work.filters
-        && winograd::pools(&work.pool, work.size, full)
+        && winograd::pools(packed.tile(), &work.pool, work.size, full)
     {
         return winograd::winograd_pool(cpu, &work.conv, packed, work.bias, work.activation, input, out);
     }

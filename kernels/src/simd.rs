@@ -155,6 +155,9 @@ impl FromStr for Level {
     }
 }
 
+/// Rows that [`Simd::load_rows`] and [`Simd::store_rows`] move at most: those of the largest tile of Winograd's.
+pub const ROWS: usize = 9;
+
 /// A computation that [`Level::dispatch`] compiles for every level.
 pub trait SimdOp {
     /// What it gives.
@@ -287,20 +290,20 @@ pub trait Simd: Copy + Send + Sync + 'static {
     }
     /// Lane l of vector j goes to `s[l · stride + j]` for j < `N`, which is 2, 4, 6 or 8; nothing else is written.
     fn store_columns<const N: usize>(self, v: [Self::F32; 8], s: &mut [f32], stride: usize);
-    /// Vector j is `s[j · stride..]`, for j < `N`, at most 8.
+    /// Vector j is `s[j · stride..]`, for j < `N`, at most [`ROWS`].
     #[inline(always)]
-    fn load_rows<const N: usize>(self, s: &[f32], stride: usize) -> [Self::F32; 8] {
+    fn load_rows<const N: usize>(self, s: &[f32], stride: usize) -> [Self::F32; ROWS] {
         check_rows::<N>(s.len(), stride, Self::LANES);
-        let mut rows = [self.splat(0.0); 8];
+        let mut rows = [self.splat(0.0); ROWS];
         for j in 0..N {
             // SAFETY: `check_rows` found that a vector's floats follow the start of every row.
             rows[j] = unsafe { self.load_ptr(s.as_ptr().add(j * stride)) };
         }
         rows
     }
-    /// Vector j goes to `s[j · stride..]`, for j < `N`, at most 8, in that order.
+    /// Vector j goes to `s[j · stride..]`, for j < `N`, at most [`ROWS`], in that order.
     #[inline(always)]
-    fn store_rows<const N: usize>(self, v: [Self::F32; 8], s: &mut [f32], stride: usize) {
+    fn store_rows<const N: usize>(self, v: [Self::F32; ROWS], s: &mut [f32], stride: usize) {
         check_rows::<N>(s.len(), stride, Self::LANES);
         for j in 0..N {
             // SAFETY: as in `load_rows`; `s` is borrowed uniquely.
@@ -338,7 +341,7 @@ fn lanes_within(len: usize, at: isize, lanes: usize) -> [usize; 2] {
 /// Panics unless `len` floats hold `N` rows of `lanes`, `stride` apart.
 #[inline(always)]
 fn check_rows<const N: usize>(len: usize, stride: usize, lanes: usize) {
-    const { assert!(N >= 1 && N <= 8) };
+    const { assert!(N >= 1 && N <= ROWS) };
     // A stride within the slice cannot make the product overflow.
     assert!(stride <= len && (N - 1) * stride + lanes <= len, "{N} rows {stride} apart, the slice has {len}");
 }

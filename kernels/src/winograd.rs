@@ -6,8 +6,8 @@
 //!   M[ξ] (tiles × O) = V[ξ] · U[ξ]    U[ξ] (C × O) = G g Gᵀ, packed ahead
 //!   out              = Aᵀ M A         bias and ReLU on the way
 //! ```
-//! α² multiplications instead of r²·m²: for 3×3 4/9 of them with m = 2, 1/4 with m = 4, 1/5 with m = 6, for 5×5 1/6 with m = 4, at
-//! the price of the transforms and of rounding that depends on the place in a tile. Tiles are counted from the corner of the
+//! α² multiplications instead of r²·m²: for 3×3 4/9 of them with m = 2, 1/4 with m = 4, 1/5 with m = 6, 1/5.4 with m = 7, for 5×5 1/6
+//! with m = 4, at the price of the transforms and of rounding that depends on the place in a tile. Tiles are counted from the corner of the
 //! full map, so any window gives the same bits as the full map, so long as the input holds all that its tiles read.
 //!
 //! A convolution of stride 2 is one of stride 1 by filters half as large over maps parted by stride, four for one: 3×3 becomes
@@ -52,11 +52,13 @@ pub enum Tile {
     F4,
     /// m = 6.
     F6,
+    /// m = 7: maps of 28, 56, 112 and 224 are whole tiles of it.
+    F7,
 }
 
 impl Tile {
     /// All of them.
-    pub const ALL: [Tile; 3] = [Tile::F2, Tile::F4, Tile::F6];
+    pub const ALL: [Tile; 4] = [Tile::F2, Tile::F4, Tile::F6, Tile::F7];
 
     /// Outputs along an axis.
     pub const fn m(self) -> usize {
@@ -64,6 +66,7 @@ impl Tile {
             Tile::F2 => 2,
             Tile::F4 => 4,
             Tile::F6 => 6,
+            Tile::F7 => 7,
         }
     }
 
@@ -213,10 +216,10 @@ pub fn winograd(
     run(cpu, conv, Finish { packed, bias, activation, pool: false }, input, out, window);
 }
 
-/// Whether [`winograd_pool`] can run `pool` after a convolution of maps of `size`: the maxima of 2 × 2 without padding, each
-/// within a tile.
-pub fn pools(pool: &Geometry, size: [usize; 2], pooled: [usize; 2]) -> bool {
-    *pool == Geometry::square(2, 2, 0) && (0..2).all(|i| 2 * pooled[i] <= size[i])
+/// Whether [`winograd_pool`] can run `pool` after a convolution of maps of `size` with `tile`: the maxima of 2 × 2 without
+/// padding, each within a tile.
+pub fn pools(tile: Tile, pool: &Geometry, size: [usize; 2], pooled: [usize; 2]) -> bool {
+    tile.m().is_multiple_of(2) && *pool == Geometry::square(2, 2, 0) && (0..2).all(|i| 2 * pooled[i] <= size[i])
 }
 
 /// The same, and the maxima of 2 × 2 of what that gives: `out` are whole pooled maps, for which [`pools`] holds. The bits of the
@@ -253,6 +256,7 @@ pub fn winograd_pool(
 ) {
     let [height, width] = out.full();
     assert_eq!(out.window(), Window::full(out.full()), "pooled maps must be whole");
+    assert!(packed.tile.m().is_multiple_of(2), "{:?} pools no tile of its own", packed.tile);
     let window = Window::full([2 * height, 2 * width]);
     run(cpu, conv, Finish { packed, bias, activation, pool: true }, input, out, window);
 }

@@ -30,6 +30,11 @@ fn relative_error(got: &[f32], want: &[f32]) -> f64 {
     (error / want.iter().map(|&w| square(w)).sum::<f64>().max(1e-30)).sqrt()
 }
 
+/// What relative L2 error a tile may have: the points of the largest lie closer together.
+fn most(tile: Tile) -> f64 {
+    if tile == Tile::F7 { 2e-5 } else { 1e-5 }
+}
+
 fn run(
     cpu: &Cpu,
     packed: &PackedWinograd,
@@ -67,7 +72,7 @@ impl Case {
         let y = run(&cpu, &packed, self, &bias, false, input, full);
         let want = reference::convolution::conv2d(&conv, &w, Some(&bias), &x, batch, size, out);
         let error = relative_error(&y, &want);
-        assert!(error < 1e-5, "{what}: relative error {error:e}");
+        assert!(error < most(tile), "{what}: relative error {error:e}");
         let relu = run(&cpu, &packed, self, &bias, true, input, full);
         assert_bits(&what, &relu, &y.iter().map(|x| x.max(0.0)).collect::<Vec<_>>());
 
@@ -159,7 +164,7 @@ fn what_is_left_out_is_not_read() {
                 assert!(of(&nan).iter().any(|y| y.is_nan()));
                 let want = reference::convolution::conv2d(&case.conv, &w, Some(&bias), &x, 1, size, case.out());
                 let error = relative_error(&of(&x), &want);
-                assert!(error < 1e-5, "{level} {tile:?} {case:?}: relative error {error:e}");
+                assert!(error < most(tile), "{level} {tile:?} {case:?}: relative error {error:e}");
             }
         }
     }
@@ -172,6 +177,7 @@ fn multiplications_are_those_that_are_made() {
     assert_eq!(count(Tile::F4, [14, 13]), 3 * 23 * 23);
     assert_eq!(count(Tile::F2, [7, 8]), 3 * 15 * 16);
     assert_eq!(count(Tile::F6, [1, 1]), 3 * 7 * 7);
+    assert_eq!(count(Tile::F7, [28, 13]), 3 * 36 * 17);
     // Parts of 2×2, 2×1, 1×2 and 1×1 taps: the last three have nothing at ∞ along an axis.
     let count = |size| winograd::multiplications(&conv(32, 1, (3, 2), [1; 4]), Tile::F2, size);
     assert_eq!(count([8, 8]), 32 * (12 + 8) * (12 + 8));
@@ -275,7 +281,7 @@ fn check_pieces(
     }
     // Of all pieces together: a few cells of one may be small by chance.
     let error = relative_error(&together, &expected);
-    assert!(error < 1e-5, "{what}: relative error {error:e}");
+    assert!(error < most(tile), "{what}: relative error {error:e}");
     // Every cell for itself: what its products cancel to does not count, but their magnitudes; and since a tile's outputs
     // round with all of its inputs, the largest sum of magnitudes of the map. Transforms add what they cancel again.
     let magnitudes = |x: &[f32]| x.iter().map(|x| x.abs()).collect::<Vec<_>>();
@@ -284,6 +290,7 @@ fn check_pieces(
         Tile::F2 => 2.0,
         Tile::F4 => 32.0,
         Tile::F6 => 48.0,
+        Tile::F7 => 128.0,
     };
     let most = growth * f32::EPSILON * sums.iter().fold(0.0f32, |most, &sum| most.max(sum));
     for (found, expected) in together.iter().zip(&expected) {

@@ -38,7 +38,11 @@ impl FromStr for Algorithm {
             "winograd2" => Ok(Self::Winograd(Some(Tile::F2))),
             "winograd4" => Ok(Self::Winograd(Some(Tile::F4))),
             "winograd6" => Ok(Self::Winograd(Some(Tile::F6))),
-            _ => Err("try auto, im2col, winograd, or winograd2, winograd4, winograd6 for one tile size".into()),
+            "winograd7" => Ok(Self::Winograd(Some(Tile::F7))),
+            _ => {
+                Err("try auto, im2col, winograd, or winograd2, winograd4, winograd6, winograd7 for one tile size"
+                    .into())
+            }
         }
     }
 }
@@ -168,7 +172,7 @@ fn cost(conv: &Conv2d, [h, w]: [usize; 2], level: Level, tile: Tile) -> f64 {
     let rate = level.fma_rate() as f64;
     let (products, stream) = (tiles / 0.9, 0.6 * rate);
     let each = products.max(stream) + 0.25 * products.min(stream);
-    let transform = rate * [80.0, 120.0, 170.0, 240.0, 340.0, 450.0][alpha - 3];
+    let transform = rate * [80.0, 120.0, 170.0, 240.0, 340.0, 450.0, 700.0][alpha - 3];
     // What is parted is copied first, and its tiles lie beyond L2.
     let input = if conv.geometry.stride == [1, 1] { 1.25 } else { 6.0 };
     let multiplications = winograd::multiplications(conv, tile, [h, w]) as f64 / count.max(1) as f64;

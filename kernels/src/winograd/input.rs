@@ -61,7 +61,7 @@ impl Planes {
 }
 
 /// Columns of a panel, at worst of tiles that are not neighbours, and two vectors more.
-const WIDE: usize = 2 * 16 * (MAX_ALPHA - 2) + 32;
+const WIDE: usize = 2 * 16 * (MAX_ALPHA - 2) + 48;
 
 /// Lines of a panel, transformed down their columns: α of them.
 #[repr(align(64))]
@@ -167,7 +167,7 @@ impl Panel<'_> {
                 let half = &half.0[y * WIDE..(y + 1) * WIDE];
                 let mut row = match close {
                     true => spaced::<S, A, N>(simd, half),
-                    false => simd.load_columns(half, &at),
+                    false => columns::<S, A>(simd, half, &at),
                 };
                 if close && !straight {
                     for v in &mut row[..A] {
@@ -198,7 +198,7 @@ fn down<S: Simd, const A: usize>(simd: S, data: &[f32], stretch: &Stretch<'_>, p
     let here = line.columns.start.max(skip).min(skip + columns)..line.columns.end.max(skip).min(skip + columns);
     let (lo, hi) = (here.start - skip, (here.end - skip).max(here.start - skip));
     for from in (0..lo).step_by(S::LANES) {
-        simd.store_rows::<A>([zero; 8], &mut half.0[at + from..], WIDE);
+        simd.store_rows::<A>([zero; MAX_ALPHA], &mut half.0[at + from..], WIDE);
     }
     let start = line.from + plane;
     let next = next.wrapping_sub(plane);
@@ -215,7 +215,7 @@ fn down<S: Simd, const A: usize>(simd: S, data: &[f32], stretch: &Stretch<'_>, p
         let column = match whole && line.rows.len() == A {
             true => simd.load_rows::<A>(&data[cell..], line.row),
             false => {
-                let mut column = [zero; 8];
+                let mut column = [zero; MAX_ALPHA];
                 for y in 0..A {
                     let (row, count) = match line.rows.contains(&y) {
                         true => (cell + (y - line.rows.start) * line.row, count),
@@ -230,15 +230,28 @@ fn down<S: Simd, const A: usize>(simd: S, data: &[f32], stretch: &Stretch<'_>, p
         from += S::LANES;
     }
     for from in (from..columns).step_by(S::LANES) {
-        simd.store_rows::<A>([zero; 8], &mut half.0[at + from..], WIDE);
+        simd.store_rows::<A>([zero; MAX_ALPHA], &mut half.0[at + from..], WIDE);
     }
+}
+
+/// Vector j holds, for each lane l, `s[at[l] + j]`, for j < `A`.
+#[inline(always)]
+fn columns<S: Simd, const A: usize>(simd: S, s: &[f32], at: &[usize; 16]) -> [S::F32; MAX_ALPHA] {
+    let [a, b, c, d, e, f, g, h] = simd.load_columns(s, at);
+    let mut last = [0.0; 16];
+    if A > 8 {
+        for l in 0..S::LANES {
+            last[l] = s[at[l] + 8];
+        }
+    }
+    [a, b, c, d, e, f, g, h, simd.load(&last)]
 }
 
 /// Vector j holds every `N`-th of `s` from the j-th on, for j < `A`.
 #[inline(always)]
-fn spaced<S: Simd, const A: usize, const N: usize>(simd: S, s: &[f32]) -> [S::F32; 8] {
-    let mut v = [simd.splat(0.0); 8];
-    for j in 0..N {
+fn spaced<S: Simd, const A: usize, const N: usize>(simd: S, s: &[f32]) -> [S::F32; MAX_ALPHA] {
+    let mut v = [simd.splat(0.0); MAX_ALPHA];
+    for j in 0..if N < 7 { N } else { 0 } {
         v[j] = simd.load(&s[j * S::LANES..]);
     }
     match N {
@@ -247,11 +260,15 @@ fn spaced<S: Simd, const A: usize, const N: usize>(simd: S, s: &[f32]) -> [S::F3
             let ((a, b), (c, d)) = (simd.deinterleave(v[0], v[1]), simd.deinterleave(v[2], v[3]));
             ((v[0], v[2]), (v[1], v[3])) = (simd.deinterleave(a, c), simd.deinterleave(b, d));
         }
-        _ => {
+        6 => {
             let (a, b) = simd.deinterleave(v[0], v[1]);
             let (c, d) = simd.deinterleave(v[2], v[3]);
             let (e, f) = simd.deinterleave(v[4], v[5]);
             ([v[0], v[2], v[4]], [v[1], v[3], v[5]]) = (simd.deinterleave3([a, c, e]), simd.deinterleave3([b, d, f]));
+        }
+        _ => {
+            let [a, b, c, d, e, f, g, ..] = simd.load_columns_apart(s, N);
+            (v[0], v[1], v[2], v[3], v[4], v[5], v[6]) = (a, b, c, d, e, f, g);
         }
     }
     for j in N..A {
@@ -264,7 +281,7 @@ fn spaced<S: Simd, const A: usize, const N: usize>(simd: S, s: &[f32]) -> [S::F3
 pub(super) trait Places {
     /// The first `width` lanes of vector j, for j < `N`, to place `xi` + j, from its element `from` on; what follows may be
     /// overwritten.
-    fn store<S: Simd, const N: usize>(&mut self, simd: S, v: [S::F32; 8], xi: usize, from: usize, width: usize);
+    fn store<S: Simd, const N: usize>(&mut self, simd: S, v: [S::F32; MAX_ALPHA], xi: usize, from: usize, width: usize);
 
     /// The first `width` lanes of `v` to place `xi`, likewise.
     fn store_one<S: Simd>(&mut self, simd: S, v: S::F32, xi: usize, from: usize, width: usize);
@@ -292,7 +309,14 @@ impl Strided<'_> {
 
 impl Places for Strided<'_> {
     #[inline(always)]
-    fn store<S: Simd, const N: usize>(&mut self, simd: S, v: [S::F32; 8], xi: usize, from: usize, width: usize) {
+    fn store<S: Simd, const N: usize>(
+        &mut self,
+        simd: S,
+        v: [S::F32; MAX_ALPHA],
+        xi: usize,
+        from: usize,
+        width: usize,
+    ) {
         // Known ahead, so that few places do not pay for it.
         for j in 0..if spread(N) { N } else { 0 } {
             self.ask(simd, xi + j, from, width);
@@ -312,7 +336,14 @@ pub(super) struct Slices<'a>(pub(super) Vec<&'a mut [f32]>);
 
 impl Places for Slices<'_> {
     #[inline(always)]
-    fn store<S: Simd, const N: usize>(&mut self, simd: S, v: [S::F32; 8], xi: usize, from: usize, width: usize) {
+    fn store<S: Simd, const N: usize>(
+        &mut self,
+        simd: S,
+        v: [S::F32; MAX_ALPHA],
+        xi: usize,
+        from: usize,
+        width: usize,
+    ) {
         for (i, v) in v.into_iter().take(N).enumerate() {
             self.store_one(simd, v, xi + i, from, width);
         }

@@ -39,7 +39,7 @@ pub(super) const KINDS: usize = 9;
 pub(super) const fn kind(alpha: usize, y: usize, x: usize) -> usize {
     const fn side(alpha: usize, i: usize) -> usize {
         match i {
-            0 => 0,
+            0 if transform::has_zero(alpha) => 0,
             _ if transform::at_infinity(alpha, i) => 2,
             _ => 1,
         }
@@ -248,8 +248,8 @@ fn kept(packed: &PackedWinograd, lines: &[Wanted], tiles: &Range<usize>, shape: 
         return None;
     }
     // Places of each kind along an axis.
-    let infinity = usize::from(transform::has_infinity(alpha));
-    let places = [1, alpha - 1 - infinity, infinity];
+    let [zero, infinity] = [transform::has_zero(alpha), transform::has_infinity(alpha)].map(usize::from);
+    let places = [zero, alpha - zero - infinity, infinity];
     // Fewer tiles take as long as those that keep the multiply-adds busy.
     let busy = (FMA_LATENCY * fma_rate(shape.lanes)).div_ceil(shape.vectors).min(tiles.len());
     let time = |mask: u16| if mask == 0 { 0 } else { busy.max(mask.count_ones() as usize) };

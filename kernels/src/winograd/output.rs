@@ -175,8 +175,8 @@ pub(super) fn finish<S: Simd, const A: usize, const N: usize>(
                         if N >= 4 {
                             ask(simd, target, work.pool, next.clone(), sink);
                         }
-                        for t in (from..end).step_by(PIECE) {
-                            let piece = t..end.min(t + PIECE);
+                        for t in (from..end).step_by(const { piece(N) }) {
+                            let piece = t..end.min(t + const { piece(N) });
                             for (i, t) in piece.clone().enumerate() {
                                 let from = &products[place(p) + j..];
                                 match ranks.get(t) {
@@ -227,11 +227,13 @@ fn pieces(u: &Filters, group: &Range<usize>, most: usize) -> Vec<Range<usize>> {
     cut(group.start..whole).chain(cut(whole..group.end)).collect()
 }
 
-/// Neighbouring tiles that are stored together.
-const PIECE: usize = 8;
+/// Neighbouring tiles of m × m that are stored together: with what they are made of they stay in L1.
+const fn piece(m: usize) -> usize {
+    if m > 6 { 4 } else { 8 }
+}
 
 /// Columns of a piece, and a vector more.
-const COLUMNS: usize = PIECE * (MAX_ALPHA - 2) + 16;
+const COLUMNS: usize = piece(6) * 6 + 16;
 
 /// Room for the results of a piece, in all lanes.
 const CELLS: usize = (MAX_ALPHA - 2) * COLUMNS * 16;
@@ -297,7 +299,7 @@ impl Cells {
     ) {
         let zero = simd.splat(0.0);
         for x in 0..A {
-            let mut column = [zero; 8];
+            let mut column = [zero; MAX_ALPHA];
             if SAME {
                 column = simd.load_rows::<A>(&from[x * stride + at[0]..], A * stride);
             } else {
@@ -308,7 +310,7 @@ impl Cells {
             let column = transform::output::<S, A, N>(simd, column);
             simd.store_rows::<N>(column, &mut self.half[x * S::LANES..], A * S::LANES);
         }
-        let mut above = [zero; 8];
+        let mut above = [zero; MAX_ALPHA];
         for y in 0..N {
             let row = simd.load_rows::<A>(&self.half[y * A * S::LANES..], S::LANES);
             let mut row = transform::output::<S, A, N>(simd, row);
