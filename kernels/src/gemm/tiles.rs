@@ -173,7 +173,7 @@ pub(crate) fn multiply<S: Simd>(
     ahead: [Ahead; 2],
 ) {
     let soon = c.as_ptr();
-    multiply_along(simd, [rows, k, width], a, b, Along { count: 1, b: 0, c: 0, soon }, c, add, &ahead);
+    multiply_along(simd, [rows, k, width], a, b, Along { count: 1, c: 0, soon }, c, add, &ahead);
 }
 
 /// How the tiles of [`multiply_along`] follow each other.
@@ -181,15 +181,13 @@ pub(crate) fn multiply<S: Simd>(
 pub(crate) struct Along {
     /// Tiles.
     pub(crate) count: usize,
-    /// From tile to tile of B.
-    pub(crate) b: usize,
-    /// And of C.
+    /// From tile to tile of C.
     pub(crate) c: usize,
     /// The tile of C that comes after them; any address will do.
     pub(crate) soon: *const f32,
 }
 
-/// The same for several panels of B, and as many tiles of C.
+/// The same for several panels of B, one after the other, and as many tiles of C.
 #[expect(clippy::too_many_arguments, reason = "a product's, and how it goes on")]
 #[inline(always)]
 pub(crate) fn multiply_along<S: Simd>(
@@ -204,7 +202,8 @@ pub(crate) fn multiply_along<S: Simd>(
 ) {
     let Along { count, soon, .. } = along;
     assert!(count > 0, "no tile");
-    let [last_b, last_c] = [along.b, along.c].map(|further| (count - 1).saturating_mul(further));
+    let panel = k * b.step;
+    let [last_b, last_c] = [panel, along.c].map(|further| (count - 1).saturating_mul(further));
     assert!(a.reaches(k, rows), "the A panel has {} floats, its steps are {} apart", a.data.len(), a.step);
     let last = b.data.get(last_b..).map(|data| Straight { data, step: b.step });
     assert!(last.is_some_and(|b| b.reaches(k, width)), "{count} B panels have {} floats", b.data.len());
@@ -225,7 +224,7 @@ pub(crate) fn multiply_along<S: Simd>(
                 stride: width,
                 soon,
                 count,
-                next: [0, along.b, along.c],
+                next: [0, panel, along.c],
                 add,
                 bias: std::ptr::null(),
                 relu: false,

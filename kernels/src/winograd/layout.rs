@@ -186,7 +186,7 @@ impl Layout {
     }
 
     /// Whether V, which `threads` write, is better asked for before: it is more than what they wrote the last time and still have,
-    /// and [`spread`].
+    /// and its places are [`spread`].
     pub(super) fn asks(&self, threads: usize) -> bool {
         spread(self.alpha) && self.len() * size_of::<f32>() > Caches::get().l2 * threads * 2 / 3
     }

@@ -84,6 +84,8 @@ pub(super) fn finish<S: Simd, const A: usize, const N: usize>(
     let shared = panels.len() < u.panels();
     let first = u.first_product(u.products().len() * panels.start / u.panels());
     let (chunks, groups) = cut(layout, u, panels.len(), A * A * nr);
+    // Panels of filters that one call multiplies.
+    let most = if shared || streamed(layout, chunks, u) { 1 } else { panels.len() };
     let ranks = layout.ranks();
     let widest = (0..layout.panels()).map(|t| layout.range(t).len()).max().unwrap_or(0);
     let stride = panels.len().div_ceil(groups) * nr * layout.panels().div_ceil(chunks) * widest + GAP;
@@ -105,7 +107,7 @@ pub(super) fn finish<S: Simd, const A: usize, const N: usize>(
             let group = panels.start + group.start..panels.start + group.end;
             // M of panel `p` begins here.
             let place = |p: usize| (p - group.start) * nr * tiles.len();
-            let pieces = pieces(u, &group, if shared || streamed(layout, chunks, u) { 1 } else { group.len() });
+            let pieces = pieces(u, &group, most);
             // M of a panel of tiles, from that of filters `p` on.
             let result =
                 |xi: usize, p: usize, at: &Place| xi * stride + place(p) + (at.range.start - tiles.start) * u.width(p);
@@ -147,7 +149,7 @@ pub(super) fn finish<S: Simd, const A: usize, const N: usize>(
                         }
                         let follows = now.get(i + 1).map_or(follows, |at| result(xi, p, at));
                         let soon = products.as_ptr().wrapping_add(follows);
-                        let along = Along { count: piece.len(), b: k.len() * width, c: nr * tiles.len(), soon };
+                        let along = Along { count: piece.len(), c: nr * tiles.len(), soon };
                         let c = &mut products[result(xi, p, at)..];
                         let b = &Straight { data: filters, step: width };
                         multiply_along(simd, [rows, k.len(), width], a, b, along, c, step > 0, &ahead);
@@ -220,11 +222,11 @@ fn streamed(layout: &Layout, chunks: usize, u: &Filters) -> bool {
     layout.tiles().div_ceil(chunks) <= FEW && u.bytes() > 4 * Caches::get().l2
 }
 
-/// The panels of filters of `group`, in pieces of equal width, `most` each.
+/// The panels of filters of `group`, in pieces of equal width, `most` at most.
 fn pieces(u: &Filters, group: &Range<usize>, most: usize) -> Vec<Range<usize>> {
-    let whole = group.clone().filter(|&p| u.width(p) == u.width(group.start)).count() + group.start;
-    let cut = |some: Range<usize>| some.clone().step_by(most).map(move |p| p..(p + most).min(some.end));
-    cut(group.start..whole).chain(cut(whole..group.end)).collect()
+    let panels: Vec<usize> = group.clone().collect();
+    let equal = panels.chunk_by(|&a, &b| u.width(a) == u.width(b));
+    equal.flat_map(|panels| panels.chunks(most)).map(|some| some[0]..some[0] + some.len()).collect()
 }
 
 /// Neighbouring tiles of m × m that are stored together: with what they are made of they stay in L1.
