@@ -15,8 +15,8 @@ pub struct Observed {
     pub output: NodeId,
     /// The tensor that a sum fused with the layer added.
     pub add: Option<NodeId>,
-    /// How it was computed: `gemm`, `im2col`, `winograd2`, `winograd4`, `winograd6`, `winograd7`, `depthwise`, `rows`, `columns`,
-    /// `direct`, or [`IN_PLACE`].
+    /// How it was computed: `gemm`, `im2col`, `winograd2`, `winograd4x2`, `winograd4`, `winograd7x4`, `winograd6`, `winograd7`,
+    /// `depthwise`, `rows`, `columns`, `direct`, or [`IN_PLACE`].
     pub algorithm: &'static str,
     /// How long it took.
     pub duration: Duration,
@@ -45,12 +45,14 @@ pub type Observer<'a> = dyn FnMut(Observed) + Send + 'a;
 pub const IN_PLACE: &str = "in place";
 
 /// The word for how `layer` is computed: `gemm` for a pointwise convolution, whose maps are the matrix already,
-/// `winograd2`, `winograd4`, `winograd6` or `winograd7` with a `tile`, `im2col` for any other; `rows` and `columns` for a linear
-/// layer by the way its weights lie; else `direct`.
+/// `winograd` and the tile's m with one, `im2col` for any other; `rows` and `columns` for a linear layer by the way its weights
+/// lie; else `direct`.
 pub(crate) fn algorithm(layer: &Layer, tile: Option<Tile>) -> &'static str {
     match (layer, tile) {
         (_, Some(Tile::F2)) => return "winograd2",
+        (_, Some(Tile::F4x2)) => return "winograd4x2",
         (_, Some(Tile::F4)) => return "winograd4",
+        (_, Some(Tile::F7x4)) => return "winograd7x4",
         (_, Some(Tile::F6)) => return "winograd6",
         (_, Some(Tile::F7)) => return "winograd7",
         _ => {}

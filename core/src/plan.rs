@@ -232,9 +232,9 @@ impl Graph<'_> {
             if let (Layer::Conv2d { .. }, Some(next)) = (layer, self.sole_consumer(step.output))
                 && let Layer::MaxPool2d { geometry, .. } = &self.network.node(next).layer
                 && tiles[step.node].is_none_or(|tile| {
-                    let rows = self.network.node(step.output).shape.h / tile.m();
-                    let within =
-                        geometry.extent()[0] <= geometry.stride[0] && tile.m().is_multiple_of(geometry.stride[0]);
+                    let rows = self.network.node(step.output).shape.h / tile.m()[0];
+                    let apart = geometry.extent()[0] <= geometry.stride[0];
+                    let within = apart && tile.m().iter().all(|m| m.is_multiple_of(geometry.stride[0]));
                     rows >= MANY || within
                 })
                 && !self.keep.switches[next]

@@ -62,7 +62,7 @@ impl Filters<'_> {
     fn rows(&self) -> usize {
         match self {
             Filters::Gemm(_) => 1,
-            Filters::Winograd(packed) => packed.tile().m(),
+            Filters::Winograd(packed) => packed.tile().m()[0],
         }
     }
 }

@@ -6,9 +6,10 @@
 //!   M[ξ] (tiles × O) = V[ξ] · U[ξ]    U[ξ] (C × O) = G g Gᵀ, packed ahead
 //!   out              = Aᵀ M A         bias and ReLU on the way
 //! ```
-//! α² multiplications instead of r²·m²: for 3×3 4/9 of them with m = 2, 1/4 with m = 4, 1/5 with m = 6, 1/5.4 with m = 7, for 5×5 1/6
-//! with m = 4, at the price of the transforms and of rounding that depends on the place in a tile. Tiles are counted from the corner of the
-//! full map, so any window gives the same bits as the full map, so long as the input holds all that its tiles read.
+//! α² multiplications instead of r²·m²: for 3×3 4/9 of them with m = 2, 1/4 with m = 4, 1/5 with m = 6, 1/5.4 with m = 7, for 5×5
+//! 1/6 with m = 4, at the price of the transforms and of rounding that depends on the place in a tile. Along columns a tile may
+//! have another m than along rows. Tiles are counted from the corner of the full map, so any window gives the same bits as the full
+//! map, so long as the input holds all that its tiles read.
 //!
 //! A convolution of stride 2 is one of stride 1 by filters half as large over maps parted by stride, four for one: 3×3 becomes
 //! 2×2, with 5.1 multiplications instead of 9 where m = 4, 5×5 becomes 3×3, with 7.6 instead of 25, and 11×11 of stride 4 as
@@ -48,8 +49,12 @@ pub use pieces::{Piece, SLACK, frame, winograd_pieces};
 pub enum Tile {
     /// m = 2: no multiplication but by ½ and ¼.
     F2,
+    /// m = 4 along columns, 2 along rows: 7 × 7 maps.
+    F4x2,
     /// m = 4.
     F4,
+    /// m = 7 along columns, 4 along rows: 14 × 14 maps.
+    F7x4,
     /// m = 6.
     F6,
     /// m = 7: maps of 28, 56, 112 and 224 are whole tiles of it.
@@ -58,21 +63,24 @@ pub enum Tile {
 
 impl Tile {
     /// All of them.
-    pub const ALL: [Tile; 4] = [Tile::F2, Tile::F4, Tile::F6, Tile::F7];
+    pub const ALL: [Tile; 6] = [Tile::F2, Tile::F4x2, Tile::F4, Tile::F7x4, Tile::F6, Tile::F7];
 
-    /// Outputs along an axis.
-    pub const fn m(self) -> usize {
+    /// Rows and columns of outputs.
+    pub const fn m(self) -> [usize; 2] {
         match self {
-            Tile::F2 => 2,
-            Tile::F4 => 4,
-            Tile::F6 => 6,
-            Tile::F7 => 7,
+            Tile::F2 => [2, 2],
+            Tile::F4x2 => [4, 2],
+            Tile::F4 => [4, 4],
+            Tile::F7x4 => [7, 4],
+            Tile::F6 => [6, 6],
+            Tile::F7 => [7, 7],
         }
     }
 
-    /// Inputs along an axis, of maps parted by stride.
-    pub const fn alpha(self, conv: &Conv2d) -> usize {
-        self.m() + taps(conv) - 1
+    /// Rows and columns of inputs, of maps parted by stride.
+    pub const fn alpha(self, conv: &Conv2d) -> [usize; 2] {
+        let ([y, x], more) = (self.m(), taps(conv) - 1);
+        [y + more, x + more]
     }
 }
 
@@ -96,7 +104,7 @@ impl PackedWinograd {
         self.tile
     }
 
-    fn alpha(&self) -> usize {
+    fn alpha(&self) -> [usize; 2] {
         self.tile.alpha(&self.conv)
     }
 
@@ -112,13 +120,13 @@ impl PackedWinograd {
 }
 
 /// Whether `conv` can run so: without dilation and groups, equal along both axes, with three taps of maps parted by stride
-/// (3×3, 5×5 of stride 2, 11×11 of stride 4) or, up to m = 4, two (3×3 of stride 2) or, with m = 4, four or five (5×5,
-/// 7×7 of stride 2).
+/// (3×3, 5×5 of stride 2, 11×11 of stride 4) or, with 2×2 or 4×4 outputs, two (3×3 of stride 2) or, with 4×4, four or five
+/// (5×5, 7×7 of stride 2).
 pub fn can(conv: &Conv2d, tile: Tile) -> bool {
     let Geometry { kernel, stride, dilation, .. } = conv.geometry;
     let square = kernel[0] == kernel[1] && stride[0] == stride[1];
     let fits = match taps(conv) {
-        2 => tile <= Tile::F4,
+        2 => matches!(tile, Tile::F2 | Tile::F4),
         3 => true,
         4 | 5 => tile == Tile::F4,
         _ => false,
@@ -134,7 +142,7 @@ fn reach(conv: &Conv2d) -> Geometry {
 
 /// Memory that transformed filters of `conv` take: α²s²/r² times the filters.
 pub fn bytes(conv: &Conv2d, tile: Tile) -> usize {
-    tile.alpha(conv).pow(2) * parted(conv) * conv.out_channels * size_of::<f32>()
+    tile.alpha(conv).iter().product::<usize>() * parted(conv) * conv.out_channels * size_of::<f32>()
 }
 
 /// The tiles with which `conv` can run so, if any.
@@ -161,9 +169,9 @@ pub fn pack(cpu: &Cpu, conv: &Conv2d, weights: Weights<'_>, scale: Option<&[f32]
 
 /// The window of whole tiles that covers `window`; may reach beyond the map.
 fn tiles_of(tile: Tile, window: Window) -> Window {
-    let m = tile.m();
-    let (lo, hi) = (|a: usize| a / m * m, |b: usize| b.div_ceil(m) * m);
-    Window { y0: lo(window.y0), x0: lo(window.x0), y1: hi(window.y1), x1: hi(window.x1) }
+    let [y, x] = tile.m();
+    let (lo, hi) = (|a: usize, m: usize| a / m * m, |b: usize, m: usize| b.div_ceil(m) * m);
+    Window { y0: lo(window.y0, y), x0: lo(window.x0, x), y1: hi(window.y1, y), x1: hi(window.x1, x) }
 }
 
 /// The input cells that the outputs of `window` need, clipped to an input of `size`: all that their tiles read.
@@ -219,7 +227,12 @@ pub fn winograd(
 /// Whether [`winograd_pool`] can run `pool` after a convolution of maps of `size` with `tile`: the maxima of 2 × 2 without
 /// padding, each within a tile.
 pub fn pools(tile: Tile, pool: &Geometry, size: [usize; 2], pooled: [usize; 2]) -> bool {
-    tile.m().is_multiple_of(2) && *pool == Geometry::square(2, 2, 0) && (0..2).all(|i| 2 * pooled[i] <= size[i])
+    even(tile) && *pool == Geometry::square(2, 2, 0) && (0..2).all(|i| 2 * pooled[i] <= size[i])
+}
+
+/// Whether no 2 × 2 of a map lies across tiles.
+fn even(tile: Tile) -> bool {
+    tile.m().iter().all(|m| m.is_multiple_of(2))
 }
 
 /// The same, and the maxima of 2 × 2 of what that gives: `out` are whole pooled maps, for which [`pools`] holds. The bits of the
@@ -256,7 +269,7 @@ pub fn winograd_pool(
 ) {
     let [height, width] = out.full();
     assert_eq!(out.window(), Window::full(out.full()), "pooled maps must be whole");
-    assert!(packed.tile.m().is_multiple_of(2), "{:?} pools no tile of its own", packed.tile);
+    assert!(even(packed.tile), "{:?} pools no tile of its own", packed.tile);
     let window = Window::full([2 * height, 2 * width]);
     run(cpu, conv, Finish { packed, bias, activation, pool: true }, input, out, window);
 }
@@ -274,7 +287,7 @@ fn run(cpu: &Cpu, conv: &Conv2d, finish: Finish<'_>, input: Maps<'_>, out: MapsM
     let tiles = tiles_of(packed.tile, window);
     let cells = Cells::new(cpu, conv, input, tiles);
     let m = packed.tile.m();
-    let grid = [tiles.height() / m, tiles.width() / m];
+    let grid = [tiles.height() / m[0], tiles.width() / m[1]];
     let work = Work { finish, conv, cells, window, origin: [tiles.y0, tiles.x0], columns: grid[1] };
     let cut = Cut::new(cpu, packed, out.batch(), grid);
     let blocks = cut.blocks(out.batch(), grid[0]);
@@ -321,7 +334,7 @@ fn deal_filters<'a>(
 
 /// Cuts the planes of `out` between tile rows and deals them to blocks: to each its rows, channel by channel.
 fn deal_rows<'a>(out: MapsMut<'a>, work: &Work<'_>, blocks: &[Block]) -> Vec<Vec<PlaneMut<'a>>> {
-    let m = work.finish.packed.tile.m();
+    let [m, _] = work.finish.packed.tile.m();
     let mut dealt: Vec<_> = blocks.iter().map(|_| Vec::with_capacity(out.channels())).collect();
     for mut plane in out.planes() {
         let image = plane.image;

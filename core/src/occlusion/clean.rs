@@ -168,12 +168,12 @@ impl<'a> Clean<'a> {
                 let [h, w] = match &node.layer {
                     Layer::Conv2d { geometry, .. } => {
                         // Whole tiles, and once more as they are transformed.
-                        let reach = |n: usize| match step.tile {
-                            Some(tile) => 2 * (n + tile.m()),
-                            None => n,
+                        let size = [window.height(), window.width()];
+                        let out = |i: usize| match step.tile {
+                            Some(tile) => 2 * (size[i] + tile.m()[i]),
+                            None => size[i],
                         };
-                        let out = [window.height(), window.width()].map(reach);
-                        [0, 1].map(|i| out[i].saturating_sub(1) * geometry.stride[i] + geometry.extent()[i])
+                        [0, 1].map(|i| out(i).saturating_sub(1) * geometry.stride[i] + geometry.extent()[i])
                     }
                     layer => {
                         let reads = crate::receptive::reads(layer, window, network.node(input).shape);

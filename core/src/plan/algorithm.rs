@@ -36,11 +36,13 @@ impl FromStr for Algorithm {
             "im2col" => Ok(Self::Im2col),
             "winograd" => Ok(Self::Winograd(None)),
             "winograd2" => Ok(Self::Winograd(Some(Tile::F2))),
+            "winograd4x2" => Ok(Self::Winograd(Some(Tile::F4x2))),
             "winograd4" => Ok(Self::Winograd(Some(Tile::F4))),
+            "winograd7x4" => Ok(Self::Winograd(Some(Tile::F7x4))),
             "winograd6" => Ok(Self::Winograd(Some(Tile::F6))),
             "winograd7" => Ok(Self::Winograd(Some(Tile::F7))),
             _ => {
-                Err("try auto, im2col, winograd, or winograd2, winograd4, winograd6, winograd7 for one tile size"
+                Err("try auto, im2col, winograd, or winograd2, winograd4x2, winograd4, winograd7x4, winograd6, winograd7 for one tile size"
                     .into())
             }
         }
@@ -161,7 +163,7 @@ fn im2col(conv: &Conv2d, [h, w]: [usize; 2], level: Level) -> f64 {
 /// Cost of Winograd with `tile`.
 fn cost(conv: &Conv2d, [h, w]: [usize; 2], level: Level, tile: Tile) -> f64 {
     let (m, lanes) = (tile.m(), level.lanes());
-    let count = h.div_ceil(m) * w.div_ceil(m);
+    let count = h.div_ceil(m[0]) * w.div_ceil(m[1]);
     let tiles = count as f64 / lanes as f64;
     // Parted by stride, channels are more; filters fill whole vectors.
     let ins = (conv.in_channels * conv.geometry.stride.iter().product::<usize>()) as f64;
@@ -172,7 +174,8 @@ fn cost(conv: &Conv2d, [h, w]: [usize; 2], level: Level, tile: Tile) -> f64 {
     let rate = level.fma_rate() as f64;
     let (products, stream) = (tiles / 0.9, 0.6 * rate);
     let each = products.max(stream) + 0.25 * products.min(stream);
-    let transform = rate * [80.0, 120.0, 170.0, 240.0, 340.0, 450.0, 700.0][alpha - 3];
+    let each_axis = alpha.map(|alpha| [80.0, 120.0, 170.0, 240.0, 340.0, 450.0, 700.0][alpha - 3]);
+    let transform = rate * f64::sqrt(each_axis[0] * each_axis[1]);
     // What is parted is copied first, and its tiles lie beyond L2.
     let input = if conv.geometry.stride == [1, 1] { 1.25 } else { 6.0 };
     let multiplications = winograd::multiplications(conv, tile, [h, w]) as f64 / count.max(1) as f64;

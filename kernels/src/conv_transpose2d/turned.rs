@@ -68,13 +68,13 @@ impl Turned {
         let window = out.window();
         // Tiles count from the corner of the full map, whatever the window.
         let m = match &self.filters {
-            Filters::Gemm(_) => 1,
+            Filters::Gemm(_) => [1, 1],
             Filters::Winograd(filters) => filters.tile().m(),
         };
         let full = out.full();
         let whole = |w: Window| {
-            let end = |x: usize, i: usize| x.next_multiple_of(m).min(full[i]);
-            Window { y0: w.y0 / m * m, x0: w.x0 / m * m, y1: end(w.y1, 0), x1: end(w.x1, 1) }
+            let end = |x: usize, i: usize| x.next_multiple_of(m[i]).min(full[i]);
+            Window { y0: w.y0 / m[0] * m[0], x0: w.x0 / m[1] * m[1], y1: end(w.y1, 0), x1: end(w.x1, 1) }
         };
         let present = g.output_window(whole(window), signal.full()).intersect(signal.window());
         let reached = g.input_window(present, full).intersect(window);

@@ -32,8 +32,8 @@ impl Work<'_> {
     /// Which outputs of `tiles`, a line whose first output is at `to`, are wanted.
     fn wanted(&self, tiles: Range<usize>, [y, x]: [usize; 2]) -> Wanted {
         let (m, window) = (self.finish.packed.tile.m(), self.window);
-        let rows = window.y0.saturating_sub(y)..window.y1.saturating_sub(y).min(m);
-        let columns = window.x0.saturating_sub(x)..(window.x1 - x).min(tiles.len() * m);
+        let rows = window.y0.saturating_sub(y)..window.y1.saturating_sub(y).min(m[0]);
+        let columns = window.x0.saturating_sub(x)..(window.x1 - x).min(tiles.len() * m[1]);
         Wanted { tiles, rows, columns }
     }
 
@@ -72,7 +72,7 @@ impl<'a> Cells<'a> {
     /// What `tiles`, a line of image `n` whose first output is at `to`, read.
     fn line(&self, work: &Work<'_>, n: usize, tiles: Range<usize>, to: [usize; 2]) -> Line {
         let (conv, packed, first) = (work.conv, work.finish.packed, work.origin);
-        let size = [packed.alpha(), tiles.len() * packed.tile.m() + taps(conv) - 1];
+        let size = [packed.alpha()[0], tiles.len() * packed.tile.m()[1] + taps(conv) - 1];
         match self {
             Self::Maps(maps) => {
                 let (layout, pads) = (maps.layout(), conv.geometry.pads);
@@ -113,7 +113,7 @@ impl Block {
 
     /// First tile and first output of each line, and its image.
     fn each_line<'a>(&'a self, work: &'a Work<'_>) -> impl Iterator<Item = (usize, Range<usize>, [usize; 2])> + 'a {
-        let m = work.finish.packed.tile.m();
+        let [m, _] = work.finish.packed.tile.m();
         let lines = self.images.clone().flat_map(|n| self.rows.clone().map(move |y| (n, y)));
         lines.enumerate().map(move |(i, (n, y))| {
             let first = i * work.columns;
@@ -155,18 +155,20 @@ impl Sink for Planes<'_, '_> {
     }
 }
 
-/// Calls a function that is generic over α and m with those of a tile.
+/// Calls a function that is generic over α and m along columns and rows with those of a tile.
 macro_rules! with_alpha {
     ($packed:expr, $f:ident($($arg:expr),*)) => {
         match ($packed.alpha(), $packed.tile) {
-            (3, _) => $f::<_, 3, 2>($($arg),*),
-            (4, _) => $f::<_, 4, 2>($($arg),*),
-            (5, _) => $f::<_, 5, 4>($($arg),*),
-            (6, _) => $f::<_, 6, 4>($($arg),*),
-            (7, _) => $f::<_, 7, 4>($($arg),*),
-            (8, Tile::F4) => $f::<_, 8, 4>($($arg),*),
-            (9, _) => $f::<_, 9, 7>($($arg),*),
-            _ => $f::<_, 8, 6>($($arg),*),
+            ([3, _], _) => $f::<_, 3, 3, 2, 2>($($arg),*),
+            ([4, _], _) => $f::<_, 4, 4, 2, 2>($($arg),*),
+            ([5, _], _) => $f::<_, 5, 5, 4, 4>($($arg),*),
+            ([6, _], Tile::F4x2) => $f::<_, 6, 4, 4, 2>($($arg),*),
+            ([6, _], _) => $f::<_, 6, 6, 4, 4>($($arg),*),
+            ([7, _], _) => $f::<_, 7, 7, 4, 4>($($arg),*),
+            ([8, _], Tile::F4) => $f::<_, 8, 8, 4, 4>($($arg),*),
+            ([9, _], Tile::F7x4) => $f::<_, 9, 6, 7, 4>($($arg),*),
+            ([9, _], _) => $f::<_, 9, 9, 7, 7>($($arg),*),
+            _ => $f::<_, 8, 8, 6, 6>($($arg),*),
         }
     };
 }

@@ -88,7 +88,7 @@ struct Stretch<'a> {
 
 /// V of `channels` of `part`: Bᵀ d B of its tiles in each.
 #[inline(always)]
-pub(super) fn transform_input<S: Simd, const A: usize, const N: usize>(
+pub(super) fn transform_input<S: Simd, const AY: usize, const AX: usize, const NY: usize, const NX: usize>(
     simd: S,
     source: &Source<'_>,
     layout: &Layout,
@@ -112,9 +112,9 @@ pub(super) fn transform_input<S: Simd, const A: usize, const N: usize>(
     for line in lines[first..].iter().take_while(|line| line.tiles.start < tiles.end) {
         let from = line.tiles.start.max(tiles.start);
         let count = line.tiles.end.min(tiles.end) - from;
-        let columns = count * N + A - N;
-        let (skip, next) = ((from - line.tiles.start) * N, line.planes.at(channels.start));
-        stretches.push(Stretch { line, skip, at: end * N, columns, next });
+        let columns = count * NX + AX - NX;
+        let (skip, next) = ((from - line.tiles.start) * NX, line.planes.at(channels.start));
+        stretches.push(Stretch { line, skip, at: end * NX, columns, next });
         for i in 0..count {
             place[lane] = (end + i) as u32;
             lane += 1;
@@ -127,8 +127,8 @@ pub(super) fn transform_input<S: Simd, const A: usize, const N: usize>(
     let panel = Panel { data, stretches, place, straight, close: end - 1 <= S::LANES, width };
     // Compiled twice, so that what is common does not pay for what is not.
     match layout.kept(part.panel) {
-        None => panel.transform::<S, A, N>(simd, channels, None, places, half),
-        Some(kept) => panel.transform::<S, A, N>(simd, channels, Some(&kept), places, half),
+        None => panel.transform::<S, AY, AX, NX>(simd, channels, None, places, half),
+        Some(kept) => panel.transform::<S, AY, AX, NX>(simd, channels, Some(&kept), places, half),
     }
 }
 
@@ -148,7 +148,7 @@ struct Panel<'a> {
 impl Panel<'_> {
     /// V of `channels`; of places of each kind for the lanes that are `kept`, if not for all.
     #[inline(always)]
-    fn transform<S: Simd, const A: usize, const N: usize>(
+    fn transform<S: Simd, const AY: usize, const AX: usize, const N: usize>(
         mut self,
         simd: S,
         channels: Range<usize>,
@@ -161,28 +161,28 @@ impl Panel<'_> {
         for (i, c) in channels.enumerate() {
             for stretch in &mut *stretches {
                 let plane = std::mem::replace(&mut stretch.next, stretch.line.planes.at(c + 1));
-                down::<S, A>(simd, data, stretch, plane, half);
+                down::<S, AY>(simd, data, stretch, plane, half);
             }
-            for y in 0..A {
+            for y in 0..AY {
                 let half = &half.0[y * WIDE..(y + 1) * WIDE];
                 let mut row = match close {
-                    true => spaced::<S, A, N>(simd, half),
-                    false => columns::<S, A>(simd, half, &at),
+                    true => spaced::<S, AX, N>(simd, half),
+                    false => columns::<S, AX>(simd, half, &at),
                 };
                 if close && !straight {
-                    for v in &mut row[..A] {
+                    for v in &mut row[..AX] {
                         *v = simd.permute(*v, &place);
                     }
                 }
-                let row = transform::input::<S, A>(simd, row);
+                let row = transform::input::<S, AX>(simd, row);
                 let Some(kept) = kept else {
-                    places.store::<S, A>(simd, row, y * A, i * width, width);
+                    places.store::<S, AX>(simd, row, y * AX, i * width, width);
                     continue;
                 };
-                for x in 0..A {
-                    let lanes = &kept[kind(A, y, x)];
+                for x in 0..AX {
+                    let lanes = &kept[kind(const { [AY, AX] }, y, x)];
                     let v = if lanes.first { row[x] } else { simd.permute(row[x], &lanes.lanes) };
-                    places.store_one(simd, v, y * A + x, i * lanes.count, lanes.count);
+                    places.store_one(simd, v, y * AX + x, i * lanes.count, lanes.count);
                 }
             }
         }

@@ -34,9 +34,9 @@ pub(super) struct Wanted {
 /// does, or any other.
 pub(super) const KINDS: usize = 9;
 
-/// The kind of a place, row `y` and column `x` of α × α.
+/// The kind of a place, row `y` and column `x` of `alpha`.
 #[inline(always)]
-pub(super) const fn kind(alpha: usize, y: usize, x: usize) -> usize {
+pub(super) const fn kind(alpha: [usize; 2], y: usize, x: usize) -> usize {
     const fn side(alpha: usize, i: usize) -> usize {
         match i {
             0 if transform::has_zero(alpha) => 0,
@@ -44,10 +44,10 @@ pub(super) const fn kind(alpha: usize, y: usize, x: usize) -> usize {
             _ => 1,
         }
     }
-    3 * side(alpha, y) + side(alpha, x)
+    3 * side(alpha[0], y) + side(alpha[1], x)
 }
 
-/// Whether so many places, α along an axis, are written side by side that the processor does not see by itself where each leads.
+/// Whether so many places, α along rows, are written side by side that the processor does not see by itself where each leads.
 #[inline(always)]
 pub(super) const fn spread(alpha: usize) -> bool {
     alpha > 4
@@ -63,7 +63,7 @@ struct Panel {
 /// Where V of a block lies.
 pub(super) struct Layout {
     tiles: usize,
-    alpha: usize,
+    alpha: [usize; 2],
     steps: Steps,
     panels: Vec<Panel>,
 }
@@ -122,7 +122,7 @@ impl Layout {
     }
 
     pub(super) fn xis(&self) -> usize {
-        self.alpha * self.alpha
+        self.alpha[0] * self.alpha[1]
     }
 
     pub(super) fn steps(&self) -> Steps {
@@ -188,7 +188,7 @@ impl Layout {
     /// Whether V, which `threads` write, is better asked for before: it is more than what they wrote the last time and still have,
     /// and its places are [`spread`].
     pub(super) fn asks(&self, threads: usize) -> bool {
-        spread(self.alpha) && self.len() * size_of::<f32>() > Caches::get().l2 * threads * 2 / 3
+        spread(self.alpha[1]) && self.len() * size_of::<f32>() > Caches::get().l2 * threads * 2 / 3
     }
 
     /// V in tasks for `threads`: parts, or some channels of one each where parts are few and would leave threads idle.
@@ -210,7 +210,7 @@ impl Layout {
             for i in 0..pieces {
                 let some = share(channels.len(), pieces, i);
                 let channels = channels.start + some.start..channels.start + some.end;
-                let len = |xi: usize| channels.len() * counts[kind(self.alpha, xi / self.alpha, xi % self.alpha)];
+                let len = |xi: usize| channels.len() * counts[kind(self.alpha, xi / self.alpha[1], xi % self.alpha[1])];
                 let v = xis.iter_mut().enumerate();
                 let v = v.map(|(i, xi)| xi.split_off_mut(..len(i)).expect("all there"));
                 tasks.push(InputTask { part, v: Share::Some(Slices(v.collect())), channels });
@@ -234,27 +234,29 @@ fn kept(packed: &PackedWinograd, lines: &[Wanted], tiles: &Range<usize>, shape: 
         let lanes = ((1u32 << to) - (1 << from)) as u16;
         // Windows end within the tiles at their edges.
         let begins = columns.start > 0 && line.start >= tiles.start;
-        let ends = columns.end < line.len() * m && line.end <= tiles.end;
+        let ends = columns.end < line.len() * m[1] && line.end <= tiles.end;
         let columns = [lanes & !(u16::from(begins) << from), lanes, lanes & !(u16::from(ends) << (to - 1))];
-        let rows = [rows.start == 0, true, rows.end == m];
+        let rows = [rows.start == 0, true, rows.end == m[0]];
         lacks += usize::from(begins) + usize::from(ends);
         lacks += (usize::from(!rows[0]) + usize::from(!rows[2])) * (to - from);
         for (i, kept) in kept.iter_mut().enumerate() {
             *kept |= if rows[i / 3] { columns[i % 3] } else { 0 };
         }
     }
-    // Each leaves out α products at most.
-    if lacks * PAYS < alpha * tiles.len() {
+    // Each leaves out as many products as the other axis has places at most.
+    if lacks * PAYS < alpha[0].min(alpha[1]) * tiles.len() {
         return None;
     }
-    // Places of each kind along an axis.
-    let [zero, infinity] = [transform::has_zero(alpha), transform::has_infinity(alpha)].map(usize::from);
-    let places = [zero, alpha - zero - infinity, infinity];
+    // Places of each kind along each axis.
+    let places = alpha.map(|alpha| {
+        let [zero, infinity] = [transform::has_zero(alpha), transform::has_infinity(alpha)].map(usize::from);
+        [zero, alpha - zero - infinity, infinity]
+    });
     // Fewer tiles take as long as those that keep the multiply-adds busy.
     let busy = (FMA_LATENCY * fma_rate(shape.lanes)).div_ceil(shape.vectors).min(tiles.len());
     let time = |mask: u16| if mask == 0 { 0 } else { busy.max(mask.count_ones() as usize) };
-    let made: usize = (0..KINDS).map(|i| places[i / 3] * places[i % 3] * time(kept[i])).sum();
-    let all = alpha * alpha * tiles.len();
+    let made: usize = (0..KINDS).map(|i| places[0][i / 3] * places[1][i % 3] * time(kept[i])).sum();
+    let all = alpha[0] * alpha[1] * tiles.len();
     (made + all / PAYS <= all).then_some(kept)
 }
 

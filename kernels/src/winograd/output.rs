@@ -67,7 +67,7 @@ pub(super) struct Finish<'a> {
 
 /// M = U·V and out = Aᵀ M A for the filters of `panels`, of which the first is the sink's first.
 #[inline(always)]
-pub(super) fn finish<S: Simd, const A: usize, const N: usize>(
+pub(super) fn finish<S: Simd, const AY: usize, const AX: usize, const NY: usize, const NX: usize>(
     simd: S,
     work: Finish<'_>,
     layout: &Layout,
@@ -83,13 +83,13 @@ pub(super) fn finish<S: Simd, const A: usize, const N: usize>(
     // before: it never has two holders, which would make it slow to write the next time.
     let shared = panels.len() < u.panels();
     let first = u.first_product(u.products().len() * panels.start / u.panels());
-    let (chunks, groups) = cut(layout, u, panels.len(), A * A * nr);
+    let (chunks, groups) = cut(layout, u, panels.len(), AY * AX * nr);
     // Panels of filters that one call multiplies.
     let most = if shared || streamed(layout, chunks, u) { 1 } else { panels.len() };
     let ranks = layout.ranks();
     let widest = (0..layout.panels()).map(|t| layout.range(t).len()).max().unwrap_or(0);
     let stride = panels.len().div_ceil(groups) * nr * layout.panels().div_ceil(chunks) * widest + GAP;
-    let mut products = AlignedBuf::reused(M.take(), A * A * stride);
+    let mut products = AlignedBuf::reused(M.take(), AY * AX * stride);
     // Where V of each panel of tiles lies, kc block after kc block.
     let places: Vec<Place> = (0..steps.count())
         .flat_map(|step| (0..layout.panels()).map(move |panel| Part { panel, step }))
@@ -116,7 +116,7 @@ pub(super) fn finish<S: Simd, const A: usize, const N: usize>(
             for i in 0..u.products().len() {
                 let product = |i: usize| u.products()[(first + i) % u.products().len()];
                 let ([xi, step], [after, later]) = (product(i), product(i + 1));
-                let (k, kind) = (steps.range(step), kind(A, xi / A, xi % A));
+                let (k, kind) = (steps.range(step), kind([AY, AX], xi / AX, xi % AX));
                 // The filters and tiles of the next product are on their way meanwhile.
                 let [now, soon] = [step, later].map(|s| &places[s * layout.panels()..][parts.clone()]);
                 for (n, piece) in pieces.iter().enumerate() {
@@ -144,8 +144,13 @@ pub(super) fn finish<S: Simd, const A: usize, const N: usize>(
                             for line in (from..from + k.len() * asked).step_by(LINE) {
                                 simd.prefetch_own(soon.as_ptr().wrapping_add(line));
                             }
-                        } else {
+                        } else if each <= LINE {
                             ahead[1] = Ahead::stream(soon, from, asked).tiles(k.len() * asked);
+                        }
+                        if each > LINE {
+                            // One address is asked for with each step: every other line of the filters so.
+                            let from = i * k.len() * each + LINE;
+                            ahead[1] = Ahead::stream(next, from, each).tiles(k.len() * width);
                         }
                         let follows = now.get(i + 1).map_or(follows, |at| result(xi, p, at));
                         let soon = products.as_ptr().wrapping_add(follows);
@@ -174,25 +179,25 @@ pub(super) fn finish<S: Simd, const A: usize, const N: usize>(
                     for target in targets[start..].iter().take_while(|target| target.wanted.tiles.start < tiles.end) {
                         let from = target.wanted.tiles.start.max(tiles.start);
                         let end = target.wanted.tiles.end.min(tiles.end);
-                        if N >= 4 {
+                        if NY >= 4 {
                             ask(simd, target, work.pool, next.clone(), sink);
                         }
-                        for t in (from..end).step_by(const { piece(N) }) {
-                            let piece = t..end.min(t + const { piece(N) });
+                        for t in (from..end).step_by(const { piece(NX) }) {
+                            let piece = t..end.min(t + const { piece(NX) });
                             for (i, t) in piece.clone().enumerate() {
                                 let from = &products[place(p) + j..];
                                 match ranks.get(t) {
                                     None => {
                                         let at = [(t - tiles.start) * width; KINDS];
-                                        cells.transform::<S, A, N, true>(simd, &then, from, at, stride, i);
+                                        cells.transform::<S, AY, AX, NY, NX, true>(simd, &then, from, at, stride, i);
                                     }
                                     Some(ranks) => {
                                         let at = ranks.map(|t| (t - tiles.start) * width);
-                                        cells.transform::<S, A, N, false>(simd, &then, from, at, stride, i);
+                                        cells.transform::<S, AY, AX, NY, NX, false>(simd, &then, from, at, stride, i);
                                     }
                                 }
                             }
-                            cells.store::<S, N>(simd, target, work.pool, piece, lanes.clone(), sink);
+                            cells.store::<S, NX>(simd, target, work.pool, piece, lanes.clone(), sink);
                         }
                     }
                 }
@@ -290,7 +295,7 @@ impl Cells {
     /// Aᵀ M A of tile `i` of the piece, then bias, max(x, 0) and the pool, as asked for; `M[ξ]` lies at
     /// `from[ξ · stride + at[kind of ξ]]`; `SAME` for all kinds or not.
     #[inline(always)]
-    fn transform<S: Simd, const A: usize, const N: usize, const SAME: bool>(
+    fn transform<S: Simd, const AY: usize, const AX: usize, const NY: usize, const NX: usize, const SAME: bool>(
         &mut self,
         simd: S,
         then: &Then<S>,
@@ -300,39 +305,39 @@ impl Cells {
         i: usize,
     ) {
         let zero = simd.splat(0.0);
-        for x in 0..A {
+        for x in 0..AX {
             let mut column = [zero; MAX_ALPHA];
             if SAME {
-                column = simd.load_rows::<A>(&from[x * stride + at[0]..], A * stride);
+                column = simd.load_rows::<AY>(&from[x * stride + at[0]..], AX * stride);
             } else {
-                for y in 0..A {
-                    column[y] = simd.load(&from[(y * A + x) * stride + at[kind(A, y, x)]..]);
+                for y in 0..AY {
+                    column[y] = simd.load(&from[(y * AX + x) * stride + at[kind([AY, AX], y, x)]..]);
                 }
             }
-            let column = transform::output::<S, A, N>(simd, column);
-            simd.store_rows::<N>(column, &mut self.half[x * S::LANES..], A * S::LANES);
+            let column = transform::output::<S, AY, NY>(simd, column);
+            simd.store_rows::<NY>(column, &mut self.half[x * S::LANES..], AX * S::LANES);
         }
         let mut above = [zero; MAX_ALPHA];
-        for y in 0..N {
-            let row = simd.load_rows::<A>(&self.half[y * A * S::LANES..], S::LANES);
-            let mut row = transform::output::<S, A, N>(simd, row);
-            for x in 0..N {
+        for y in 0..NY {
+            let row = simd.load_rows::<AX>(&self.half[y * AX * S::LANES..], S::LANES);
+            let mut row = transform::output::<S, AX, NX>(simd, row);
+            for x in 0..NX {
                 row[x] = simd.add(row[x], then.bias);
                 if then.relu {
                     row[x] = simd.max(zero, row[x]);
                 }
             }
             if !then.pool {
-                simd.store_rows::<N>(row, &mut self.cells[(y * COLUMNS + i * N) * S::LANES..], S::LANES);
+                simd.store_rows::<NX>(row, &mut self.cells[(y * COLUMNS + i * NX) * S::LANES..], S::LANES);
             } else if y % 2 == 0 {
                 above = row;
             } else {
-                for x in 0..N / 2 {
+                for x in 0..NX / 2 {
                     let left = larger(simd, above[2 * x], row[2 * x]);
                     let right = larger(simd, above[2 * x + 1], row[2 * x + 1]);
                     // A pool has no −0.
                     let max = simd.add(larger(simd, left, right), zero);
-                    simd.store(max, &mut self.cells[(y / 2 * COLUMNS + i * (N / 2) + x) * S::LANES..]);
+                    simd.store(max, &mut self.cells[(y / 2 * COLUMNS + i * (NX / 2) + x) * S::LANES..]);
                 }
             }
         }

@@ -27,23 +27,23 @@ pub(super) const fn parted(conv: &Conv2d) -> usize {
 
 /// Memory that V of a tile takes; of no channels as much as of one.
 pub(super) fn tile_bytes(conv: &Conv2d, tile: Tile) -> usize {
-    tile.alpha(conv).pow(2) * parted(conv).max(1) * size_of::<f32>()
+    tile.alpha(conv).iter().product::<usize>() * parted(conv).max(1) * size_of::<f32>()
 }
 
 /// Multiplications for an output channel of maps of `size`: tiles that end beyond the map have no product at ∞ there.
 pub fn multiplications(conv: &Conv2d, tile: Tile, size: [usize; 2]) -> usize {
     let (alpha, m, steps) = (tile.alpha(conv), tile.m(), steps(conv));
-    let whole = |n: usize, ends: bool| if ends { n / m } else { n.div_ceil(m) };
+    let whole = |n: usize, m: usize, ends: bool| if ends { n / m } else { n.div_ceil(m) };
     let tiles = |xi: usize| {
         let [bottom, right] = at_infinity(alpha, xi);
-        whole(size[0], bottom) * whole(size[1], right)
+        whole(size[0], m[0], bottom) * whole(size[1], m[1], right)
     };
     products(conv, tile).iter().map(|&[xi, step]| tiles(xi) * steps.range(step).len()).sum()
 }
 
 /// Whether the row and the column of place `xi` are those of ∞.
-fn at_infinity(alpha: usize, xi: usize) -> [bool; 2] {
-    [xi / alpha, xi % alpha].map(|i| transform::at_infinity(alpha, i))
+fn at_infinity([rows, columns]: [usize; 2], xi: usize) -> [bool; 2] {
+    [transform::at_infinity(rows, xi / columns), transform::at_infinity(columns, xi % columns)]
 }
 
 /// The products to be made, place ξ and kc block of each: those whose filters are not all zero. Empty sums are among them,
@@ -61,7 +61,7 @@ fn products(conv: &Conv2d, tile: Tile) -> Vec<[usize; 2]> {
         let mut channels = steps.range(step);
         channels.is_empty() || !channels.all(|c| zero(xi, c))
     };
-    (0..alpha * alpha).flat_map(|xi| (0..steps.count()).map(move |step| [xi, step])).filter(made).collect()
+    (0..alpha.iter().product()).flat_map(|xi| (0..steps.count()).map(move |step| [xi, step])).filter(made).collect()
 }
 
 /// The kc blocks of a product: short, so that threads can share the transform of a few tiles of many channels. Parts are not
@@ -85,7 +85,7 @@ pub(super) fn transformed<const TAPS: usize>(
 ) -> Filters {
     let alpha = tile.alpha(conv);
     let ([side, _], [s, _]) = (conv.geometry.kernel, conv.geometry.stride);
-    let g = transform::filter::<TAPS>(alpha);
+    let g = alpha.map(transform::filter::<TAPS>);
     let elements = |rows: Range<usize>, c: usize, u: &mut [_]| {
         let (part, channel) = (c / conv.in_channels, c % conv.in_channels);
         let group = Group { weights, scale, rows, pitch: conv.in_channels, channel, side };
@@ -93,5 +93,5 @@ pub(super) fn transformed<const TAPS: usize>(
         let filters = group.filters::<TAPS>(|y, x| [y * s + part / s, x * s + part % s]);
         cpu.level.dispatch(Filtered { g: &g, alpha, filters, u });
     };
-    Filters::new(cpu, conv.out_channels, steps(conv), alpha * alpha, products(conv, tile), elements)
+    Filters::new(cpu, conv.out_channels, steps(conv), alpha.iter().product(), products(conv, tile), elements)
 }

@@ -35,14 +35,14 @@ pub struct Piece {
 }
 
 impl Piece {
-    fn tiles(&self, m: usize) -> usize {
-        self.size[0].div_ceil(m) * self.size[1].div_ceil(m)
+    fn tiles(&self, m: [usize; 2]) -> usize {
+        self.size[0].div_ceil(m[0]) * self.size[1].div_ceil(m[1])
     }
 }
 
 /// Height and width of what a piece of `size` outputs reads: all that its tiles do.
 pub fn frame(conv: &Conv2d, tile: Tile, size: [usize; 2]) -> [usize; 2] {
-    size.map(|n| conv.geometry.stride[0] * (n.next_multiple_of(tile.m()) + taps(conv) - 1))
+    [0, 1].map(|i| conv.geometry.stride[0] * (size[i].next_multiple_of(tile.m()[i]) + taps(conv) - 1))
 }
 
 /// Numbers that must follow the last frame of `from`, whatever they are.
@@ -200,19 +200,20 @@ impl Pieces<'_> {
             // Parts of a channel one after the other.
             let (channels, part) = (packed.conv.in_channels, rows * row);
             let planes = Planes { channels, channel: stride * stride * part, line: stride * part, part, stride };
-            for y in (0..height).step_by(m) {
-                let tiles = first..first + width.div_ceil(m);
+            for y in (0..height).step_by(m[0]) {
+                let tiles = first..first + width.div_ceil(m[1]);
                 first = tiles.end;
                 lines.push(Line {
                     tiles: tiles.clone(),
                     from: piece.from + y * row,
                     planes,
                     row,
-                    rows: 0..packed.alpha(),
+                    rows: 0..packed.alpha()[0],
                     columns: 0..row,
                 });
                 let place = [piece.to - self.start + y * width, height * width, width];
-                targets.push(Target { wanted: Wanted { tiles, rows: 0..m.min(height - y), columns: 0..width }, place });
+                targets
+                    .push(Target { wanted: Wanted { tiles, rows: 0..m[0].min(height - y), columns: 0..width }, place });
             }
         }
         (lines, targets)

@@ -33,7 +33,7 @@ const ALL: [f32; 4] = {
     [-p * c, c - p * b, b - p * a, a - p]
 };
 
-/// Their powers.
+/// The powers of the points.
 const POWERS: [[f32; 7]; 4] = {
     let (mut all, mut i) = ([[1.0; 7]; 4], 0);
     while i < 28 {
@@ -258,10 +258,11 @@ fn pairs<const TAPS: usize>() -> [[f64; TAPS]; MAX_ALPHA] {
 
 /// G g Gᵀ of a [`GROUP`] of filters: place by place, filter beside filter.
 pub(super) struct Filtered<'a, const TAPS: usize> {
-    pub(super) g: &'a [[f64; TAPS]; MAX_ALPHA],
-    pub(super) alpha: usize,
+    /// Of columns and of rows, with α of each.
+    pub(super) g: &'a [[[f64; TAPS]; MAX_ALPHA]; 2],
+    pub(super) alpha: [usize; 2],
     pub(super) filters: [[[f64; GROUP]; TAPS]; TAPS],
-    /// α × α.
+    /// Row by row.
     pub(super) u: &'a mut [[f32; GROUP]],
 }
 
@@ -270,14 +271,14 @@ impl<const TAPS: usize> SimdOp for Filtered<'_, TAPS> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        for (u, row) in self.u.chunks_exact_mut(self.alpha).zip(self.g) {
+        for (u, row) in self.u.chunks_exact_mut(self.alpha[1]).zip(&self.g[0]) {
             let mut line = [[0.0; GROUP]; TAPS];
             for (x, line) in line.iter_mut().enumerate() {
                 for (filters, g) in self.filters.iter().zip(row) {
                     add(line, &filters[x], *g);
                 }
             }
-            for (u, row) in u.iter_mut().zip(self.g) {
+            for (u, row) in u.iter_mut().zip(&self.g[1]) {
                 let mut sum = [0.0; GROUP];
                 for (line, g) in line.iter().zip(row) {
                     add(&mut sum, line, *g);

@@ -41,7 +41,7 @@ pub(crate) struct Options {
     #[arg(long, global = true, value_name = "LEVEL", value_delimiter = ',', value_parser = Level::from_str, help_heading = MACHINE)]
     pub(crate) level: Vec<Level>,
 
-    /// Force a convolution algorithm where nothing but scores is asked for: auto, im2col, winograd, winograd2, winograd4, winograd6, winograd7
+    /// Force a convolution algorithm where nothing but scores is asked for: auto, im2col, winograd, winograd2, winograd4x2, winograd4, winograd7x4, winograd6, winograd7
     #[arg(long, global = true, value_name = "NAME", value_parser = Algorithm::from_str, help_heading = MACHINE)]
     pub(crate) algorithm: Option<Algorithm>,
 
