@@ -99,8 +99,27 @@ impl Session {
     pub fn with(model: Arc<Model>, cpu: Cpu, options: Options) -> Result<Self> {
         packed::check_sizes(&model).map_err(|e| e.in_model(&model.path))?;
         let packed = Packed::new(Arc::clone(&model), cpu.clone(), options.weights == LinearWeights::F16);
-        let [tiles, together] = algorithm::choose(&model, &cpu, options.algorithm);
-        Ok(Self { model, cpu, options, tiles, together, packed, arenas: Mutex::default(), pools: Mutex::default() })
+        let [tiles, together] = algorithm::choose(&model, &cpu, options.algorithm, usize::MAX);
+        let (arenas, pools) = (Mutex::default(), Mutex::default());
+        let mut session = Self { model, cpu, options, tiles, together, packed, arenas, pools };
+        session.make_room();
+        Ok(session)
+    }
+
+    /// Gives up transformed filters that nobody asked for where they would leave no room for a run of one picture.
+    fn make_room(&mut self) {
+        let (Some(limit), Algorithm::Auto) = (self.options.max_memory, self.options.algorithm) else { return };
+        loop {
+            // Where windows run together, no fewer are transformed.
+            let keep = Keep { plain: true, ..self.keep_scores() };
+            let over = self.memory(&keep, 1).saturating_sub(limit);
+            let used = algorithm::transformed(self.network(), &self.together);
+            if over == 0 || used == 0 {
+                return;
+            }
+            let room = usize::try_from(over).map_or(0, |over| used.saturating_sub(over));
+            [self.tiles, self.together] = algorithm::choose(&self.model, &self.cpu, Algorithm::Auto, room);
+        }
     }
 
     /// The model.

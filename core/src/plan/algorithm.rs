@@ -55,8 +55,9 @@ pub(crate) type Tiles = Vec<Option<Tile>>;
 /// The part of im2col's cost that Winograd must save to be worth its memory.
 const LEAST: f64 = 0.02;
 
-/// Chooses for every convolution of `model`: for whole pictures, and where many windows run together.
-pub(crate) fn choose(model: &Model, cpu: &Cpu, algorithm: Algorithm) -> [Tiles; 2] {
+/// Chooses for every convolution of `model`: for whole pictures, and where many windows run together. Where nobody says what to
+/// choose, transformed filters take at most `room` bytes more than plain ones.
+pub(crate) fn choose(model: &Model, cpu: &Cpu, algorithm: Algorithm, room: usize) -> [Tiles; 2] {
     let network = &model.network;
     let mut tiles = vec![None; network.nodes().len()];
     let candidates = (0..tiles.len()).filter_map(|id| candidate(network, id).map(|conv| (id, conv)));
@@ -69,7 +70,7 @@ pub(crate) fn choose(model: &Model, cpu: &Cpu, algorithm: Algorithm) -> [Tiles; 
             }
         }
         Algorithm::Auto => {
-            let mut room = (3 * all(model)).saturating_sub(resident(model));
+            let mut room = (3 * all(model)).saturating_sub(resident(model)).min(room);
             let mut wins: Vec<(NodeId, Tile, f64, usize)> = candidates
                 .filter_map(|(id, conv)| {
                     let (tile, cost) = best(network, id, &conv, cpu.level);
@@ -107,6 +108,11 @@ pub(crate) fn choose(model: &Model, cpu: &Cpu, algorithm: Algorithm) -> [Tiles; 
 /// Bytes that transformed filters take beyond plain ones.
 fn more(conv: &Conv2d, tile: Tile) -> usize {
     winograd::bytes(conv, tile).saturating_sub(4 * conv.weights())
+}
+
+/// The same of all convolutions that run by `tiles`.
+pub(crate) fn transformed(network: &Network, tiles: &Tiles) -> usize {
+    tiles.iter().enumerate().filter_map(|(id, tile)| tile.map(|tile| more(&packed::conv(network, id), tile))).sum()
 }
 
 /// The tile with which convolution `id` runs on the way back: where maps are large and filters few, so that transformed
@@ -234,7 +240,7 @@ mod tests {
     fn a_file_of_halves_runs_the_algorithms_of_one_of_singles() {
         for level in Level::available() {
             let cpu = Cpu { level, threads: Threads::new(1) };
-            let of = |dtype| choose(&model(dtype), &cpu, Algorithm::Auto);
+            let of = |dtype| choose(&model(dtype), &cpu, Algorithm::Auto, usize::MAX);
             let singles = of(Dtype::F32);
             assert!(singles[0][1].is_some(), "{level}");
             assert_eq!(singles, of(Dtype::F16), "{level}");
