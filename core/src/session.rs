@@ -106,12 +106,14 @@ impl Session {
         Ok(session)
     }
 
-    /// Gives up transformed filters that nobody asked for where they would leave no room for a run of one picture.
+    /// Gives up transformed filters that nobody asked for where they would leave no room for a run of one picture that keeps its
+    /// last maps, as for occlusion.
     fn make_room(&mut self) {
         let (Some(limit), Algorithm::Auto) = (self.options.max_memory, self.options.algorithm) else { return };
+        let maps: Vec<NodeId> = self.network().last_spatial().into_iter().collect();
+        // Where windows run together, no fewer are transformed.
+        let keep = Keep { plain: true, ..self.keep_scores().and(&Keep::nodes(self.network(), &maps)) };
         loop {
-            // Where windows run together, no fewer are transformed.
-            let keep = Keep { plain: true, ..self.keep_scores() };
             let over = self.memory(&keep, 1).saturating_sub(limit);
             let used = algorithm::transformed(self.network(), &self.together);
             if over == 0 || used == 0 {
